@@ -1,0 +1,1 @@
+"""From files to pixels: manifest, readers, store, preprocessing, augmentation, phantoms, splits."""
