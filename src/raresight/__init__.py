@@ -1,3 +1,81 @@
-"""raresight finds the rare finding in imbalanced medical image sets."""
+"""raresight finds the rare finding in imbalanced medical image sets.
+
+::
+
+    import raresight as rs
+    images = rs.load("scans/", normal=["no"])
+    run = rs.compare(images, models=["cnn", "svm", "rf"], balance=["none", "smote"])
+    rs.write_report(run, "report.html")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from raresight.errors import (
+        DataError,
+        ImageError,
+        InputError,
+        LeakageError,
+        MissingExtraError,
+        OptionError,
+        RaresightError,
+        RunError,
+    )
+    from raresight.experiment.run import Run
+    from raresight.experiment.runner import compare
+    from raresight.images.load import load
+    from raresight.images.manifest import Manifest
+    from raresight.report import write_report
+
+_HOMES = {
+    "Manifest": "raresight.images.manifest",
+    "Run": "raresight.experiment.run",
+    "compare": "raresight.experiment.runner",
+    "load": "raresight.images.load",
+    "write_report": "raresight.report",
+    **dict.fromkeys(
+        (
+            "DataError",
+            "ImageError",
+            "InputError",
+            "LeakageError",
+            "MissingExtraError",
+            "OptionError",
+            "RaresightError",
+            "RunError",
+        ),
+        "raresight.errors",
+    ),
+}
+
+__all__ = [
+    "DataError",
+    "ImageError",
+    "InputError",
+    "LeakageError",
+    "Manifest",
+    "MissingExtraError",
+    "OptionError",
+    "RaresightError",
+    "Run",
+    "RunError",
+    "compare",
+    "load",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that starting up costs nothing."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -138,6 +138,10 @@ class Manifest:
             self, table=self.table.iloc[rows].reset_index(drop=True), positions=self.positions[rows]
         )
 
+    def closed(self) -> Manifest:
+        """Leave the source behind: what a worker needs that reads pixels from a store."""
+        return replace(self, source=ClosedSource())
+
     def read(self, row: int) -> Image:
         """Decode the image of one row."""
         return self.source.read(int(self.positions[row]))
@@ -145,6 +149,18 @@ class Manifest:
     def digest(self, row: int) -> str:
         """Hash the content of one row."""
         return self.source.digest(int(self.positions[row]))
+
+
+class ClosedSource:
+    """A source that cannot be read."""
+
+    def read(self, row: int) -> Image:
+        """Refuse."""
+        raise DataError("this manifest was closed; read the images from their store")
+
+    def digest(self, row: int) -> str:
+        """Refuse."""
+        raise DataError("this manifest was closed; its images cannot be hashed")
 
 
 def make_manifest(

@@ -1,0 +1,1 @@
+"""What predictions show: metrics with intervals, paired differences, published tables beside them."""

@@ -1,0 +1,1 @@
+"""From recipes and a protocol to a run."""

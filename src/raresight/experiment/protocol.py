@@ -1,0 +1,73 @@
+"""How recipes are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raresight.errors import DataError, OptionError
+from raresight.images.splits import Split, check_groups, group_splits
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """Repeats, folds, groups and seeds.
+
+    Attributes
+    ----------
+    folds : int
+        Outer folds; each image is tested once a repeat.
+    repeats : int
+    inner_folds : int
+        Folds of the training rows that calibration, threshold rules and tuning learn from.
+    tune : int
+        Settings tried for each recipe in each outer fold; 0 keeps the defaults.
+    imbalance : float or None
+        Normal images for each anomalous one in the training rows.
+    seed : int
+    groups : str
+        ``"auto"``, ``"off"`` or a column of the manifest.
+    """
+
+    folds: int = 5
+    repeats: int = 1
+    inner_folds: int = 3
+    tune: int = 0
+    imbalance: float | None = None
+    seed: int = 0
+    groups: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name, least in (("folds", 2), ("repeats", 1), ("inner_folds", 2), ("tune", 0), ("seed", 0)):
+            if getattr(self, name) < least:
+                option = name.replace("_", "-")
+                raise OptionError(f"--{option} {getattr(self, name)} is too small; choose at least {least}")
+        if self.imbalance is not None and self.imbalance < 1:
+            raise OptionError(f"--imbalance {self.imbalance:g} is below 1; write 20 for 20 normal to 1 anomalous")
+
+    def splits(self, y: NDArray[np.int64], groups: NDArray[Any]) -> Iterator[Split]:
+        """Give each repeat's and fold's training and test rows, checked for shared groups.
+
+        Raises
+        ------
+        DataError
+            If a class has fewer groups than there are folds.
+        """
+        if len(np.unique(y)) < 2:
+            raise DataError("only one class is left; a comparison needs normal and anomalous images")
+        for split in group_splits(y, groups, self.folds, self.repeats, self.seed):
+            check_groups(groups, split.train, split.test)
+            yield split
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the result."""
+        return asdict(self)
+
+
+def task_seed(*parts: int) -> int:
+    """Derive an independent seed from a few numbers."""
+    return int(np.random.SeedSequence(list(parts)).generate_state(1)[0]) % (2**31)

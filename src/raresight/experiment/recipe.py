@@ -1,0 +1,180 @@
+"""A recipe: detector, representation and balance; and what comes of fitting it on training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
+
+from raresight.balance import SAMPLERS
+from raresight.balance.plan import SynthesisPlan
+from raresight.detect import DETECTORS
+from raresight.errors import OptionError
+from raresight.images.store import ImageStore
+from raresight.represent import REPRESENTATIONS
+from raresight.spec import Spec, parse_spec
+
+Array = NDArray[Any]
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is compared; its id reads ``svm@embedding+smote``.
+
+    Attributes
+    ----------
+    model, representation, balance : Spec
+    """
+
+    model: Spec
+    representation: Spec
+    balance: Spec
+
+    @property
+    def id(self) -> str:
+        """The recipe in one word."""
+        return f"{self.model}@{self.representation}+{self.balance}"
+
+    def settings(self) -> dict[str, str]:
+        """The recipe's parts as text."""
+        return {
+            "id": self.id,
+            "model": str(self.model),
+            "representation": str(self.representation),
+            "balance": str(self.balance),
+        }
+
+    @property
+    def network(self) -> bool:
+        """Whether the detector is a network: one inner split takes the place of inner folds."""
+        return bool(DETECTORS[self.model.name].load().network)
+
+    def tuned(self, options: dict[str, dict[str, Any]]) -> Recipe:
+        """Set options of the model and the balance that the user left open."""
+
+        def merged(spec: Spec, found: dict[str, Any]) -> Spec:
+            return Spec(spec.name, found | spec.options)
+
+        return Recipe(
+            merged(self.model, options.get("model", {})),
+            self.representation,
+            merged(self.balance, options.get("balance", {})),
+        )
+
+    def fit(
+        self, store: ImageStore, rows: Rows, seed: int, validation: Rows | None = None
+    ) -> FittedRecipe:
+        """Learn from some rows of a store, and from no other.
+
+        Parameters
+        ----------
+        store : ImageStore
+        rows : int64 array
+            The training rows.
+        seed : int
+        validation : int64 array, optional
+            Rows on which a network decides when to stop.
+        """
+        y = store.manifest.y
+        space = self.representation.make(REPRESENTATIONS).fit(store, rows)
+        X = space.transform(store, rows)
+        plan = self.plan(X, y[rows], seed)
+        plan.check(len(rows))
+        detector = self.model.make(DETECTORS, random_state=seed)
+        scaler = StandardScaler().fit(X) if detector.scaled and X.ndim == 2 else None
+        labels = plan.labels(y[rows])
+        if detector.network:
+            held = None if validation is None else (space.transform(store, validation), y[validation])
+            detector.fit(plan.view(X), labels, validation=held)
+        else:
+            balanced = plan.balanced(X)
+            detector.fit(balanced if scaler is None else scaler.transform(balanced), labels)
+        return FittedRecipe(self, space, scaler, detector, plan, rows)
+
+    def plan(self, X: Array, y: Array, seed: int) -> SynthesisPlan:
+        """Decide how the training rows are balanced."""
+        sampler = self.balance.make(SAMPLERS, random_state=seed)
+        plan: SynthesisPlan = sampler.plan(X, y)
+        return plan
+
+
+@dataclass(frozen=True)
+class FittedRecipe:
+    """A recipe after training.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    space, scaler, detector : objects
+        The fitted parts.
+    plan : SynthesisPlan
+        Numbers the training rows 0 … n − 1.
+    rows : int64 array
+        The training rows.
+    """
+
+    recipe: Recipe
+    space: Any
+    scaler: StandardScaler | None
+    detector: Any
+    plan: SynthesisPlan
+    rows: Rows
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def seen(self, store: ImageStore, rows: Rows) -> Array:
+        """Give rows as the detector sees them."""
+        X: Array = self.space.transform(store, rows)
+        return X if self.scaler is None else self.scaler.transform(X)
+
+    def score(self, store: ImageStore, rows: Rows) -> NDArray[np.float64]:
+        """Score rows, higher = more anomalous."""
+        return np.asarray(self.detector.decision_function(self.seen(store, rows)), dtype=np.float64)
+
+    def predict(self, store: ImageStore, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Score rows, with the detector's own probability of an anomaly (NaN where it has none)."""
+        X = self.seen(store, rows)
+        score = np.asarray(self.detector.decision_function(X), dtype=np.float64)
+        if not hasattr(self.detector, "predict_proba"):
+            return score, np.full(len(rows), np.nan)
+        return score, np.asarray(self.detector.predict_proba(X), dtype=np.float64)[:, 1]
+
+
+def make_recipes(
+    models: Sequence[str], balance: Sequence[str], representation: str | Sequence[str] | None = None
+) -> list[Recipe]:
+    """Cross models with balances (and representations).
+
+    Parameters
+    ----------
+    models, balance : sequences of str
+        Names, with options in brackets if need be.
+    representation : str or sequence of str, optional
+        By default what each model sees: networks pixels, the others the embedding.
+
+    Raises
+    ------
+    OptionError
+        If a name or option is unknown, or nothing is named.
+    """
+    if not models or not balance:
+        raise OptionError(f"name at least one {'model' if not models else 'balance'}, for example "
+                          f"{'--models svm' if not models else '--balance none,smote'}")
+    spaces = [representation] if isinstance(representation, str) else list(representation or [])
+    recipes: list[Recipe] = []
+    for model in map(parse_spec, models):
+        detector = DETECTORS[model.name].load()
+        model.make(DETECTORS)
+        seen = ["pixels"] if detector.network else (spaces or [detector.sees])
+        for space in map(parse_spec, seen):
+            space.make(REPRESENTATIONS)
+            for balancing in map(parse_spec, balance):
+                balancing.make(SAMPLERS)
+                recipe = Recipe(model, space, balancing)
+                if recipe not in recipes:
+                    recipes.append(recipe)
+    return recipes

@@ -1,0 +1,182 @@
+"""A run: the folder that one protocol over some recipes on one manifest leaves behind."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from raresight.errors import RunError
+from raresight.evidence.summary import summarise
+from raresight.experiment.task import Result, Task
+from raresight.images.cache import content_hash, disk_errors, new_file
+
+REMEDY = "choose another folder with --out"
+
+
+class Run:
+    """A run's folder, opened to read.
+
+    Parameters
+    ----------
+    path : Path or str
+        A folder that `raresight.compare` made.
+
+    Raises
+    ------
+    RunError
+        If it is not a run.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if not (self.path / "run.json").is_file():
+            raise RunError(f"{self.path} is not a run: it has no run.json; make one with raresight compare")
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """``run.json``: the command, every resolved setting, versions, hashes."""
+        found: dict[str, Any] = json.loads((self.path / "run.json").read_text())
+        return found
+
+    def has(self, task: Task) -> bool:
+        """Tell whether a task is finished."""
+        return (self.path / "predictions" / f"{task_name(*task.key)}.parquet").is_file()
+
+    def write(self, task: Task, result: Result) -> None:
+        """Keep a task's result; its predictions come last, so that they stand for the whole."""
+        name = task_name(*task.key)
+        with disk_errors(self.path, REMEDY):
+            _write_json(self.path / "receipts" / f"{name}.json", result.receipt)
+            _write_json(self.path / "thresholds" / f"{name}.json", result.thresholds)
+            with new_file(self.path / "predictions" / f"{name}.parquet") as scratch:
+                result.predictions.to_parquet(scratch, index=False)
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """Out-of-fold scores: one row per image, recipe and repeat."""
+        order = {recipe["id"]: i for i, recipe in enumerate(self.settings["recipes"])}
+        parts = sorted((self.path / "predictions").glob("*.parquet"))
+        if not parts:
+            raise RunError(f"{self.path} holds no predictions yet; run the same compare command again")
+        whole = pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
+        rank = whole["recipe"].map(order)
+        whole = whole.assign(_rank=rank).sort_values(["_rank", "repeat", "row"], kind="stable")
+        return whole.drop(columns="_rank").reset_index(drop=True)
+
+    @cached_property
+    def receipts(self) -> list[dict[str, Any]]:
+        """What each task says of itself: counts, seconds, chosen settings."""
+        order = {recipe["id"]: i for i, recipe in enumerate(self.settings["recipes"])}
+        found = [json.loads(p.read_text()) for p in sorted((self.path / "receipts").glob("*.json"))]
+        found = [r for r in found if (self.path / "predictions" / f"{task_name(*_key(r))}.parquet").is_file()]
+        return sorted(found, key=lambda r: (order[r["recipe"]], r["repeat"], r["fold"]))
+
+    @cached_property
+    def thresholds(self) -> dict[tuple[str, int, int], dict[str, float]]:
+        """For each recipe, repeat and fold: rule → threshold on the scale of the score."""
+        return {
+            _key(r): json.loads((self.path / "thresholds" / f"{task_name(*_key(r))}.json").read_text())
+            for r in self.receipts
+        }
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """``metrics.json``: every recipe's metrics with intervals."""
+        path = self.path / "metrics.json"
+        if path.is_file():
+            found: dict[str, Any] = json.loads(path.read_text())
+            return found
+        made = summarise(self.predictions, self.thresholds, self.receipts, self.settings)
+        with disk_errors(self.path, REMEDY):
+            _write_json(path, made)
+        return made
+
+    @cached_property
+    def rejected(self) -> list[dict[str, str]]:
+        """Images that could not be used: file and reason."""
+        path = self.path / "rejected.csv"
+        if not path.is_file():
+            return []
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        return [{"file": f, "reason": r} for f, r in zip(frame["file"], frame["reason"], strict=True)]
+
+    def image(self, row: int) -> NDArray[np.uint8]:
+        """Give one image as (h, w) or (h, w, 3) uint8, while its store is in the cache.
+
+        Raises
+        ------
+        RunError
+            If the store is gone.
+        """
+        path = Path(self.settings["store"]["folder"]) / "pixels.npy"
+        if not path.is_file():
+            raise RunError(f"the image store {path.parent} is gone from the cache; run compare again to rebuild it")
+        image = np.load(path, mmap_mode="r")[row]
+        if image.dtype != np.uint8:
+            image = (image >> 8).astype(np.uint8)
+        return image[..., 0] if image.shape[-1] == 1 else np.asarray(image)
+
+
+def open_run(path: Path, settings: dict[str, Any], rejected: Sequence[tuple[str, str]]) -> Run:
+    """Make a run's folder, or open it again if the same command made it.
+
+    Raises
+    ------
+    RunError
+        If another command made the folder, it is not a run, or it cannot be written.
+    """
+    identity = settings["identity"]
+    with disk_errors(path, REMEDY):
+        path.mkdir(parents=True, exist_ok=True)
+        if (path / "run.json").is_file():
+            if Run(path).settings.get("identity") != identity:
+                raise RunError(f"{path} was made by another command; choose another folder with --out or remove it")
+            return Run(path)
+        if any(entry.name != "run.lock" and not entry.name.startswith(".") for entry in path.iterdir()):
+            raise RunError(f"{path} is not empty and is not a run; choose another folder with --out")
+        for room in ("predictions", "thresholds", "receipts"):
+            (path / room).mkdir(exist_ok=True)
+        with new_file(path / "rejected.csv") as scratch:
+            pd.DataFrame(rejected, columns=["file", "reason"]).to_csv(scratch, index=False)
+        _write_json(path / "run.json", settings)
+    return Run(path)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes from working in a run's folder; the lock dies with its process."""
+    with disk_errors(path, REMEDY):
+        path.mkdir(parents=True, exist_ok=True)
+        stream = (path / "run.lock").open("w")
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(f"another process is working in {path}; wait for it to end") from error
+        yield
+
+
+def task_name(recipe: str, repeat: int, fold: int) -> str:
+    """Name a task's files: readable, safe on every file system, and one name a task."""
+    plain = re.sub(r"[^A-Za-z0-9@+._-]", "_", recipe)
+    mark = "" if plain == recipe else f"-{content_hash(recipe)[:8]}"
+    return f"{plain}{mark}-r{repeat}-f{fold}"
+
+
+def _key(receipt: dict[str, Any]) -> tuple[str, int, int]:
+    return receipt["recipe"], receipt["repeat"], receipt["fold"]
+
+
+def _write_json(path: Path, content: Any) -> None:
+    with new_file(path) as scratch:
+        scratch.write_text(json.dumps(content, indent=1, allow_nan=False))

@@ -1,0 +1,119 @@
+"""Augmentation of training batches: rotation, flips, scaling, as in section 3.2 of the paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+from raresight.errors import OptionError
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How far a training image may be moved; each image of a batch draws its own numbers.
+
+    Attributes
+    ----------
+    rotation : float
+        Largest angle, in degrees, to either side; 180 is any angle.
+    scale : (float, float)
+        Smallest and largest magnification; 1 leaves the size as it is.
+    shift : float
+        Largest translation along each axis, as a fraction of the image's side.
+    flip_horizontal, flip_vertical : bool
+        Mirror left–right, or top–bottom, half of the images.
+    """
+
+    rotation: float = 0.0
+    scale: tuple[float, float] = (1.0, 1.0)
+    shift: float = 0.0
+    flip_horizontal: bool = False
+    flip_vertical: bool = False
+
+    def __post_init__(self) -> None:
+        low, high = self.scale
+        if not 0 < low <= high:
+            raise OptionError(
+                f"an augmentation's scale goes from small to large above 0, not {low} to {high}"
+            )
+        if not 0 <= self.rotation <= 180 or not 0 <= self.shift < 1:
+            raise OptionError("an augmentation's rotation lies in 0 to 180 degrees and its shift in 0 to 1")
+
+    @property
+    def moves(self) -> bool:
+        """Whether it changes an image at all."""
+        return self != Augmentation()
+
+
+AUGMENTATIONS: dict[str, Augmentation] = {
+    # The head is nearly symmetric and lies nearly upright.
+    "mri": Augmentation(rotation=15, scale=(0.9, 1.1), flip_horizontal=True),
+    # Left and right eye mirror each other, and the camera's disc has no upright.
+    "fundus": Augmentation(rotation=180, scale=(0.9, 1.1), flip_horizontal=True, flip_vertical=True),
+    # The heart lies on one side, so that a mirrored chest is a finding of its own (situs inversus).
+    "xray": Augmentation(rotation=10, scale=(0.9, 1.1), shift=0.05),
+    # The liver and the heart lie on one side, and the patient may lie askew.
+    "ct": Augmentation(rotation=15, scale=(0.9, 1.1), shift=0.05),
+    "none": Augmentation(),
+    "default": Augmentation(rotation=15, scale=(0.9, 1.1), flip_horizontal=True),
+}
+"""What is true to life for each modality."""
+
+
+def find_augmentation(name: str | Augmentation) -> Augmentation:
+    """Look a modality's augmentation up; an `Augmentation` is returned as it is.
+
+    Raises
+    ------
+    OptionError
+        If there is none of that name.
+    """
+    if isinstance(name, Augmentation):
+        return name
+    if name not in AUGMENTATIONS:
+        raise OptionError(f"unknown augmentation {name!r}; there are: {', '.join(AUGMENTATIONS)}")
+    return AUGMENTATIONS[name]
+
+
+def augment(images: Tensor, how: Augmentation, generator: Generator) -> Tensor:
+    """Move each image of a batch by its own random rotation, scale, shift and flips, in one resampling.
+
+    What comes in from outside the image is zero (black).
+
+    Parameters
+    ----------
+    images : (n, channels, height, width) floating-point tensor
+        Of a training batch; never of one that is scored.
+    how : Augmentation
+    generator : torch.Generator
+        On the CPU, so that every device sees the same numbers; advanced by the same amount for
+        every batch of n images.
+
+    Returns
+    -------
+    Tensor of the same shape, dtype and device.
+    """
+    if not how.moves:
+        return images
+    _, _, height, width = images.shape
+    theta = _affine_maps(len(images), how, height / width, generator)
+    grid = affine_grid(theta.to(images), list(images.shape), align_corners=False)
+    return grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _affine_maps(n: int, how: Augmentation, aspect: float, generator: Generator) -> Tensor:
+    """Draw (n, 2, 3) maps from output to input, in grid_sample's coordinates (each axis −1 … 1)."""
+    draw = torch.rand((6, n), generator=generator)
+    angle = torch.deg2rad((2 * draw[0] - 1) * how.rotation)
+    low, high = how.scale
+    size = torch.exp(torch.lerp(torch.tensor(low).log(), torch.tensor(high).log(), draw[1]))
+    mirror_x = 1 - 2 * (draw[4] < 0.5).float() * how.flip_horizontal
+    mirror_y = 1 - 2 * (draw[5] < 0.5).float() * how.flip_vertical
+    cos, sin = torch.cos(angle) / size, torch.sin(angle) / size
+    # Both axes span 2 whatever their length in pixels, so that a rotation needs the aspect to stay rigid.
+    row_x = torch.stack([mirror_x * cos, -mirror_x * sin * aspect, (2 * draw[2] - 1) * 2 * how.shift], dim=1)
+    row_y = torch.stack([mirror_y * sin / aspect, mirror_y * cos, (2 * draw[3] - 1) * 2 * how.shift], dim=1)
+    return torch.stack([row_x, row_y], dim=1)

@@ -1,0 +1,189 @@
+"""Compressed DICOM pixels are decoded in helper processes.
+
+GDCM ends the whole process (``std::terminate``) on some damaged JPEG and JPEG-LS data, and one bad image
+must never stop a set. So a helper decodes; when it dies or hangs, the image is refused and the next one
+gets a new helper. Each thread that decodes at the same moment has a helper of its own, which also lets
+them decode in parallel. Helpers live until the process that started them ends.
+
+Messages are one line of JSON and then raw bytes, on the helper's standard input and output.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import math
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock, Timer
+from typing import IO, Any
+
+import numpy as np
+
+from raresight.errors import ImageError
+from raresight.images.readers.base import Pixels, Source
+
+SECONDS = 120.0
+"""How long one image may take."""
+
+
+def read_isolated(source: Source, frame: int, max_pixels: int, seconds: float = SECONDS) -> Pixels:
+    """Decode one DICOM frame in a helper; raises `ImageError`, also when the helper crashes."""
+    helper = _POOL.take()
+    try:
+        pixels = helper.ask(source, frame, max_pixels, seconds)
+    except ImageError:
+        _POOL.give_back(helper)  # which closes it if it is the helper that failed
+        raise
+    except BaseException:
+        helper.close()  # interrupted half-way: whatever it says next belongs to this image
+        raise
+    _POOL.give_back(helper)
+    return pixels
+
+
+class _Helper:
+    """One helper process."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # where GDCM writes what it thinks of the data
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)},
+        )
+        self.works = True
+
+    def ask(self, source: Source, frame: int, max_pixels: int, seconds: float) -> Pixels:
+        request = {"frame": frame, "max_pixels": max_pixels, "bytes": 0, "path": ""}
+        content = b""
+        if isinstance(source, bytes):
+            content, request["bytes"] = source, len(source)
+        else:
+            request["path"] = str(source.absolute())
+        assert self.process.stdin and self.process.stdout
+        watch = Timer(seconds, self.process.kill)
+        watch.start()
+        try:
+            _send(self.process.stdin, request, content)
+            answer, pixels = _receive(self.process.stdout, lambda head: _size(head))
+        except (OSError, EOFError, ValueError) as error:
+            self.works = False
+            late = not watch.is_alive()
+            raise ImageError(
+                f"decoding it took more than {seconds:g} seconds" if late else "its data crash the decoder"
+            ) from error
+        finally:
+            watch.cancel()
+        if "reason" in answer:
+            raise ImageError(str(answer["reason"]))
+        found: Pixels = np.frombuffer(pixels, answer["dtype"]).reshape(answer["shape"])
+        return found
+
+    def close(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                with suppress(OSError):  # it may have died with something still on its way to it
+                    pipe.close()
+        self.process.kill()
+        self.process.wait()
+
+
+class _Pool:
+    """Helpers that wait for work."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._idle: list[_Helper] = []
+
+    def take(self) -> _Helper:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return _Helper()
+
+    def give_back(self, helper: _Helper) -> None:
+        if helper.works:
+            with self._lock:
+                self._idle.append(helper)
+        else:
+            helper.close()
+
+    def close(self) -> None:
+        with self._lock:
+            helpers, self._idle = self._idle, []
+        for helper in helpers:
+            helper.close()
+
+
+_POOL = _Pool()
+_OF_PARENT: list[_Pool] = []
+atexit.register(lambda: _POOL.close())
+
+
+def _start_afresh() -> None:
+    """Leave a forking parent's helpers to it: two processes must not talk into one pipe."""
+    global _POOL
+    _OF_PARENT.append(_POOL)
+    _POOL = _Pool()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+    os.register_at_fork(after_in_child=_start_afresh)
+
+
+def _size(answer: dict[str, Any]) -> int:
+    return 0 if "reason" in answer else math.prod(answer["shape"]) * np.dtype(answer["dtype"]).itemsize
+
+
+def _send(stream: IO[bytes], head: dict[str, Any], content: bytes | memoryview) -> None:
+    stream.write(json.dumps(head).encode() + b"\n")
+    stream.write(content)
+    stream.flush()
+
+
+def _receive(stream: IO[bytes], size_of: Any) -> tuple[dict[str, Any], bytearray]:
+    line = stream.readline()
+    if not line:
+        raise EOFError
+    head: dict[str, Any] = json.loads(line)
+    content = bytearray(size_of(head))
+    at = 0
+    while at < len(content):
+        count = stream.readinto(memoryview(content)[at:])  # type: ignore[attr-defined]
+        if not count:
+            raise EOFError
+        at += count
+    return head, content
+
+
+def _serve() -> None:
+    """Answer requests until standard input closes."""
+    from raresight.images.readers.dicom import read_dicom
+
+    incoming, outgoing = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what GDCM prints must not get among the answers
+    while True:
+        try:
+            request, content = _receive(incoming, lambda head: head["bytes"])
+        except EOFError:
+            return
+        source = bytes(content) if request["bytes"] else Path(request["path"])
+        try:
+            pixels = np.ascontiguousarray(
+                read_dicom(source, request["frame"], max_pixels=request["max_pixels"], isolate=False)
+            )
+        except ImageError as error:
+            _send(outgoing, {"reason": str(error)}, b"")
+        except Exception as error:
+            _send(outgoing, {"reason": f"its data are damaged ({type(error).__name__})"}, b"")
+        else:
+            _send(outgoing, {"dtype": pixels.dtype.str, "shape": pixels.shape}, pixels.data.cast("B"))
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,200 @@
+"""How the rows of a manifest are read: from files, from an array, from a MedMNIST archive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raresight.errors import DataError, ImageError
+from raresight.images.readers import DEFAULT_MAX_PIXELS, read_image
+from raresight.images.readers.base import Pixels, check_size
+
+_CHUNK = 1 << 20
+
+
+class FileSource:
+    """Image files, read one by one when they are asked for; safe to use from several threads.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The file of each row; several rows may share one.
+    frames : sequence of int
+        Which frame, page or slice of it, counted from 0.
+    axis : {0, 1, 2}, default 2
+        The direction in which volumes are sliced.
+    max_pixels : int, default 100_000_000
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        frames: Sequence[int],
+        *,
+        axis: int = 2,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> None:
+        if len(paths) != len(frames):
+            raise ValueError(f"{len(paths)} paths and {len(frames)} frames")
+        self.paths = list(paths)
+        self.frames = list(frames)
+        self.axis = axis
+        self.max_pixels = max_pixels
+        self._hashes: dict[Path, tuple[tuple[int, int], bytes]] = {}
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, row: int) -> Pixels:
+        """Decode one row; raises `ImageError`."""
+        return read_image(self.paths[row], self.frames[row], max_pixels=self.max_pixels, axis=self.axis)
+
+    def digest(self, row: int) -> str:
+        """Hash a file's bytes with the frame's number and axis, in hexadecimal; raises `ImageError`."""
+        hashed = blake2b(self._file_hash(self.paths[row]), digest_size=16)
+        hashed.update(f"frame {self.frames[row]} axis {self.axis}".encode())
+        return hashed.hexdigest()
+
+    def _file_hash(self, path: Path) -> bytes:
+        """Hash each file once, again only if it was changed."""
+        try:
+            status = path.stat()
+            seen = (status.st_mtime_ns, status.st_size)
+            with self._lock:
+                known = self._hashes.get(path)
+            if known is None or known[0] != seen:
+                # Outside the lock, so that threads hash different files at once.
+                known = (seen, _hash_file(path))
+                with self._lock:
+                    self._hashes[path] = known
+        except (OSError, ValueError) as error:
+            missing = isinstance(error, FileNotFoundError)
+            raise ImageError("the file is missing" if missing else "the file cannot be read") from error
+        return known[1]
+
+
+def _hash_file(path: Path) -> bytes:
+    hashed = blake2b(digest_size=32)
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            hashed.update(chunk)
+    return hashed.digest()
+
+
+class ArraySource:
+    """Images that are already pixels: one array, one row an image.
+
+    Parameters
+    ----------
+    array : (n, h, w) or (n, h, w, 3) array of uint8 or uint16
+
+    Raises
+    ------
+    DataError
+        If the array has another shape or type; for NaN the message names the row.
+    """
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array = checked_images(array, "the array")
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def read(self, row: int) -> Pixels:
+        """Give one row."""
+        return np.array(self.array[row], dtype=self.array.dtype.newbyteorder("="))
+
+    def digest(self, row: int) -> str:
+        """Hash one row's values, shape and type, in hexadecimal."""
+        image = np.ascontiguousarray(self.array[row])
+        hashed = blake2b(f"{image.dtype.name} {image.shape}".encode(), digest_size=16)
+        # Little-endian, so that any machine finds the same text.
+        hashed.update(image.astype(image.dtype.newbyteorder("<"), copy=False).tobytes())
+        return hashed.hexdigest()
+
+
+class NpzSource:
+    """The image arrays of a MedMNIST archive, each taken out when its first row is asked for.
+
+    Parameters
+    ----------
+    path : Path
+    members : sequence of (str, int)
+        The arrays' names and how many images each has, in row order.
+    max_pixels : int, default 100_000_000
+    """
+
+    def __init__(
+        self, path: Path, members: Sequence[tuple[str, int]], *, max_pixels: int = DEFAULT_MAX_PIXELS
+    ) -> None:
+        self.path = path
+        self.members = list(members)
+        self.max_pixels = max_pixels
+        self._starts = np.cumsum([0, *(count for _, count in members)])
+        self._loaded: dict[str, ArraySource | ImageError] = {}
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def read(self, row: int) -> Pixels:
+        """Give one row; raises `ImageError`."""
+        array, at = self._locate(row)
+        return array.read(at)
+
+    def digest(self, row: int) -> str:
+        """Hash one row's values, shape and type, in hexadecimal; raises `ImageError`."""
+        array, at = self._locate(row)
+        return array.digest(at)
+
+    def _locate(self, row: int) -> tuple[ArraySource, int]:
+        member = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return self._array(self.members[member][0]), row - int(self._starts[member])
+
+    def _array(self, name: str) -> ArraySource:
+        with self._lock:
+            if name not in self._loaded:
+                self._loaded[name] = self._take_out(name)
+            found = self._loaded[name]
+        if isinstance(found, ImageError):
+            raise ImageError(*found.args)
+        return found
+
+    def _take_out(self, name: str) -> ArraySource | ImageError:
+        """Decompress one array; a failure is kept too, so that it is met once and not once a row."""
+        try:
+            with np.load(self.path, allow_pickle=False) as archive:
+                array = archive[name]
+            check_size((array.shape[2], array.shape[1]), self.max_pixels)
+            return ArraySource(array)
+        except ImageError as error:
+            return error
+        except Exception:
+            return ImageError(f"its array {name} is damaged or does not fit into memory")
+
+
+def checked_images(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Refuse what is not (n, h, w[, 3]) uint8 or uint16, naming the row of the first NaN."""
+    check_image_shape(array.shape, name)
+    if array.dtype.kind == "f":
+        for row, image in enumerate(array):
+            if not np.isfinite(image).all():
+                raise DataError(f"row {row} of {name} holds NaN or infinite values; remove or repair it")
+    if array.dtype.kind != "u" or array.dtype.itemsize > 2:
+        raise DataError(f"{name} holds {array.dtype} values; convert them to uint8 or uint16")
+    return array
+
+
+def check_image_shape(shape: tuple[int, ...], name: str) -> None:
+    """Refuse any shape but (n, h, w) and (n, h, w, 3)."""
+    if not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)) or 0 in shape[1:]:
+        raise DataError(
+            f"{name} has shape {shape}; images must be (n, height, width) or (n, height, width, 3)"
+        )

@@ -1,0 +1,1 @@
+"""Torch architectures, and the one skorch wrapper that trains them."""

@@ -1,0 +1,7 @@
+"""The report of a run: one page, tables, figures."""
+
+from __future__ import annotations
+
+from raresight.report.write import write_figures, write_report, write_tables
+
+__all__ = ["write_figures", "write_report", "write_tables"]

@@ -1,0 +1,150 @@
+"""What a report says, gathered as plain data for its templates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from raresight.evidence.estimates import weigh
+from raresight.evidence.metrics import METRICS, names_of
+from raresight.evidence.names import titles
+from raresight.evidence.published import SOURCE, beside
+from raresight.report.figures import SHOWN, Material
+from raresight.report.methods import methods, ratio_text
+from raresight.report.source import Reported
+from raresight.report.tables import data_title
+
+FURTHER = tuple(name for name in METRICS if name not in SHOWN)
+
+
+def gather(run: Reported) -> tuple[dict[str, Any], Material]:
+    """Collect what every form of the report shows.
+
+    Returns
+    -------
+    context : dict
+        For the templates; text is not escaped.
+    material : Material
+        For the pictures.
+    """
+    metrics, settings = run.metrics, run.settings
+    recipes, data = metrics["recipes"], settings["data"]
+    called = titles(recipes)
+    published = beside(metrics, data["name"])
+    rows = weigh(run.predictions, run.thresholds, resamples=1).rows
+    first = recipes[0]
+    material = Material(recipes, rows, called, published, first["positives"] / max(1, first["n"]))
+    context = {
+        "name": data_title(data["name"]),
+        "recipes": recipes,
+        "called": called,
+        "metrics": METRICS,
+        "shown": SHOWN,
+        "further": FURTHER,
+        "decisions": names_of("decision"),
+        "facts": _facts(settings, recipes),
+        "lead": metrics["sentences"][0] if metrics["sentences"] else "",
+        "sentences": metrics["sentences"][1:],
+        "effects": metrics["effects"],
+        "rules": _rules(recipes),
+        "published": published,
+        "published_source": SOURCE,
+        "published_sentence": _published_sentence(published),
+        "receipts": run.receipts,
+        "folds": _folds(run.receipts),
+        "receipt_sentence": _receipt_sentence(run.receipts),
+        "rejected": run.rejected,
+        "methods": methods(metrics, settings),
+        "command": settings.get("command"),
+        "settings": _settings(settings),
+        "versions": settings.get("versions", {}),
+    }
+    return context, material
+
+
+def best_recipe(recipes: Sequence[Mapping[str, Any]]) -> str:
+    """Name the recipe with the highest AUROC; the first where none has one."""
+    known = [r for r in recipes if r["metrics"]["auroc"]["mean"] is not None] or recipes
+    return str(max(known, key=lambda r: r["metrics"]["auroc"]["mean"] or 0)["recipe"])
+
+
+def count(number: int, singular: str, plural: str | None = None) -> str:
+    """Write a number and what it counts: ``3,662 images``."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def _facts(settings: Mapping[str, Any], recipes: Sequence[Mapping[str, Any]]) -> list[str]:
+    data, protocol = settings["data"], settings["protocol"]
+    classes = ", ".join(f"{label} {number:,}" for label, number in data["classes"].items())
+    folds = count(protocol["folds"], "fold")
+    if protocol["repeats"] > 1:
+        folds = f"{protocol['repeats']} × {folds}"
+    facts = [
+        f"{count(data['images'], 'image')} ({classes})",
+        f"normal: {', '.join(data['normal'])}",
+        count(len(recipes), "recipe"),
+        folds,
+    ]
+    if protocol.get("imbalance") is not None:
+        facts.append(f"training rows thinned to {ratio_text(protocol['imbalance'])}")
+    return facts
+
+
+def _rules(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name the threshold rules that occur, the default first."""
+    return list(dict.fromkeys(rule for recipe in recipes for rule in ("default", *recipe["at"])))
+
+
+def _published_sentence(published: Sequence[Mapping[str, Any]]) -> str:
+    if not published:
+        return ""
+    cells = [cell for row in published for cell in row["cells"].values() if cell["inside"] is not None]
+    inside = sum(cell["inside"] for cell in cells)
+    above = sum(cell["low"] > cell["published"] for cell in cells)
+    below = len(cells) - inside - above
+    values = count(len(cells), "published value")
+    return (
+        f"Of {values} for the same models on this set, {above} lie below our 95 % interval (ours is higher), "
+        f"{inside} inside it and {below} above it. The paper tells neither its copy of the set nor its "
+        f"split, and gives no intervals: the figures are neighbours, not a replication."
+    )
+
+
+def _folds(receipts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Add the receipts up over recipes, for each repeat and fold."""
+    found: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
+    for receipt in receipts:
+        found.setdefault((receipt["repeat"], receipt["fold"]), []).append(receipt)
+    return [
+        {
+            "repeat": repeat,
+            "fold": fold,
+            "tasks": len(own),
+            "train_rows": own[0]["train_rows"],
+            "test_rows": own[0]["test_rows"],
+            "shared_groups": sum(r["shared_groups"] for r in own),
+            "synthetic": sum(r["synthetic"] for r in own),
+            "parents_outside": sum(r["parents_outside"] for r in own),
+        }
+        for (repeat, fold), own in sorted(found.items())
+    ]
+
+
+def _receipt_sentence(receipts: Sequence[Mapping[str, Any]]) -> str:
+    shared = sum(r["shared_groups"] for r in receipts)
+    outside = sum(r["parents_outside"] for r in receipts)
+    synthetic = sum(r["synthetic"] for r in receipts)
+    return (
+        f"{count(shared, 'group')} shared by training and test rows in {count(len(receipts), 'task')}; "
+        f"{count(outside, 'parent')} of {count(synthetic, 'synthetic image')} outside the training fold."
+    )
+
+
+def _settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """List the settings; the cache's folder stays out, as it may name a person."""
+    found = [("manifest", str(settings["data"].get("manifest_hash", "")))]
+    for part in ("protocol", "store"):
+        for key, value in settings.get(part, {}).items():
+            if key != "folder":
+                found.append((f"{part}: {key.replace('_', ' ')}", "–" if value is None else str(value)))
+    return [(key, value) for key, value in found if value]

@@ -1,0 +1,77 @@
+"""The methods section of a run, from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from raresight.evidence.metrics import ECE_BINS
+
+
+def methods(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """Write how a run was made and judged, a paragraph a matter.
+
+    Parameters
+    ----------
+    metrics : mapping
+        What `summarise` gives.
+    settings : mapping
+        ``run.json``.
+
+    Returns
+    -------
+    list of str
+    """
+    paragraphs = (_protocol(settings["protocol"]), _JUDGING, _intervals(metrics["intervals"]))
+    return [" ".join(text.split()) for text in paragraphs]
+
+
+def ratio_text(imbalance: Any) -> str:
+    """Write the ratio of normal to anomalous training rows: ``20 : 1``."""
+    ratios = imbalance if isinstance(imbalance, list | tuple) else [imbalance]
+    return ", ".join(f"{ratio:g} : 1" for ratio in ratios)
+
+
+def _protocol(protocol: Mapping[str, Any]) -> str:
+    times = f", repeated {protocol['repeats']} times" if protocol["repeats"] > 1 else ""
+    text = f"""
+        Every recipe was trained and tested by {protocol["folds"]}-fold cross-validation{times},
+        stratified by class, with all images of a group in the same fold (groups: {protocol["groups"]};
+        seed {protocol["seed"]}). Scaling, projections, samplers, probabilities and learned thresholds
+        were fitted on training rows only; the last two on {protocol["inner_folds"]} inner folds
+        (networks: one inner split), which groups did not straddle either. All recipes saw the same
+        folds.
+    """
+    if protocol.get("tune"):
+        text += f"Each recipe's settings were chosen in {protocol['tune']} trials inside the training rows. "
+    if protocol.get("imbalance") is not None:
+        text += f"""
+            Anomalies were taken out of the training rows, whole groups at a time, until normal to
+            anomalous was {ratio_text(protocol["imbalance"])}; test folds keep what the set has.
+        """
+    return text
+
+
+_JUDGING = f"""
+    Sensitivity, specificity, accuracy, F1 and their kin come from one confusion matrix a repeat, all
+    folds together, each fold cut at its own threshold (a score at or above it is called anomalous),
+    averaged over repeats. AUROC, AUPRC and sensitivity at 95 % specificity are computed within each fold
+    and averaged, because scores of differently trained models are not on one scale; where folds hold few
+    normal images the last reads low. The curves are the folds' curves averaged vertically (Fawcett 2006).
+    Brier score, calibration slope and expected calibration error ({ECE_BINS} bins of equal mass) judge
+    probabilities calibrated on inner rows; the binned error is biased upwards in small sets.
+"""
+
+
+def _intervals(made: Mapping[str, Any]) -> str:
+    groups = made["groups"]
+    return f"""
+        Brackets and bars are 95 % intervals. Groups, not images, were drawn with replacement,
+        {made["resamples"]:,} times, separately among the {groups["anomalous"]:,} that hold an anomaly and
+        the others ({groups["all"]:,} in all), with all their rows, recipes and repeats. Intervals are
+        symmetric on the logit scale with Student's t for the number of groups, and Wilson's where every
+        image was right or every one wrong. Differences are paired: both recipes on the same rows and
+        draws. The intervals speak about other patients of the same kind, not about training again on
+        other images, and are not adjusted for the number of comparisons; the best of several recipes
+        looks better than it is.
+    """

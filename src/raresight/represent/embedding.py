@@ -1,0 +1,51 @@
+"""A frozen pretrained network's features."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raresight.errors import OptionError
+from raresight.images.store import ImageStore
+from raresight.progress import Progress, silent
+from raresight.represent.backbones import EXPORT_VERSION, LITE0_PIXELS, OnnxBackbone, lite0_onnx
+
+
+class Embedding:
+    """Pooled features of a network trained on ImageNet and never on this set.
+
+    Parameters
+    ----------
+    backbone : str
+        ``"lite0"``: EfficientNet-Lite0, 1,280 features (Tan & Le 2019).
+    """
+
+    learned = False
+
+    def __init__(self, backbone: str = "lite0") -> None:
+        if backbone != "lite0":
+            raise OptionError(f"unknown backbone {backbone!r}; there is: lite0")
+        self.backbone = backbone
+
+    def fit(self, store: ImageStore, rows: NDArray[np.int64]) -> Embedding:
+        """Learn nothing: the network is frozen."""
+        return self
+
+    def transform(self, store: ImageStore, rows: NDArray[np.int64]) -> NDArray[Any]:
+        """Give (len(rows), features) float32."""
+        return self.whole(store)[rows]
+
+    def whole(self, store: ImageStore, progress: Progress = silent) -> NDArray[Any]:
+        """Give the features of every image, memory-mapped; computed once for a store."""
+
+        def make() -> NDArray[Any]:
+            if store.preprocess.size != LITE0_PIXELS:
+                raise OptionError(f"lite0 sees {LITE0_PIXELS} pixels; leave out --size {store.preprocess.size}")
+            network = OnnxBackbone(lite0_onnx())
+            with progress("embedding images", len(store)) as tick:
+                return network.embed(store.pixels, os.cpu_count() or 1, tick)
+
+        return store.derived(f"embedding-{self.backbone}-v{EXPORT_VERSION}", make)

@@ -1,0 +1,47 @@
+"""Pixels on their principal components."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+
+from raresight.images.store import ImageStore
+from raresight.represent.pixels import Pixels
+
+
+class PrincipalComponents:
+    """Principal components of the pixels, learned from the training rows alone.
+
+    Source: Jolliffe & Cadima, "Principal component analysis: a review", Phil. Trans. R. Soc. A 374 (2016).
+
+    Parameters
+    ----------
+    components : int
+        How many, at most; fewer where there are fewer training rows.
+    size : int
+        Side of the pixels, see `Pixels`.
+    """
+
+    learned = True
+
+    def __init__(self, components: int = 100, size: int = 56) -> None:
+        self.components, self.size = components, size
+
+    def fit(self, store: ImageStore, rows: NDArray[np.int64]) -> PrincipalComponents:
+        """Find the components of some rows."""
+        flat = self._flat(store, rows)
+        count = min(self.components, *flat.shape)
+        self.pca_ = PCA(count, svd_solver="randomized", random_state=0).fit(flat)
+        return self
+
+    def transform(self, store: ImageStore, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Give (len(rows), components) float32."""
+        projected: NDArray[np.float32] = self.pca_.transform(self._flat(store, rows)).astype(np.float32)
+        return projected
+
+    def _flat(self, store: ImageStore, rows: NDArray[np.int64]) -> NDArray[Any]:
+        pixels = Pixels(self.size).transform(store, rows)
+        return pixels.reshape(len(rows), -1).astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
