@@ -37,7 +37,9 @@ def test_killed_at_several_moments_it_ends_in_the_same_bytes(small_set: Path, tm
         process = start(small_set, out)
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
-            if len(list((out / "predictions").glob("*.parquet"))) >= wanted and (wanted or (out / "run.json").exists()):
+            if len(list((out / "predictions").glob("*.parquet"))) >= wanted and (
+                wanted or (out / "run.json").exists()
+            ):
                 break
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)

@@ -275,7 +275,7 @@ def test_contrast_without_noise_is_as_stated_in_sign_and_size(kind: str, difficu
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_lesions_stand_out_from_the_ring_around_them_by_what_was_stated(kind: str) -> None:
-    table, source = source_of(f"phantom:{kind}?n=100&anomalies=0.4")
+    table, source = source_of(f"phantom:{kind}?n=80&anomalies=0.4")
     found: dict[str, list[float]] = {}
     for row in anomalous(table):
         found.setdefault(table.loc[row, "lesion_kind"], []).append(
@@ -355,7 +355,7 @@ def test_border_background_and_histogram_do_not_tell_the_label(kind: str) -> Non
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_histogram_probe_does_find_the_easiest_lesions(kind: str) -> None:
-    table, source = source_of(f"phantom:{kind}?n=300&anomalies=0.4&size=64&difficulty=0")
+    table, source = source_of(f"phantom:{kind}?n=240&anomalies=0.4&size=64&difficulty=0")
     y = (table["label"] == "anomalous").to_numpy(np.int64)
     features = np.stack([histogram(grey(source.read(row))) for row in range(len(table))])
     assert probe(features, y, table["group"]) > 0.7
@@ -363,7 +363,7 @@ def test_the_histogram_probe_does_find_the_easiest_lesions(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_lesions_can_be_found_in_the_noisy_image_by_who_knows_where_to_look(kind: str) -> None:
-    table, source = source_of(f"phantom:{kind}?n=120&anomalies=0.4")
+    table, source = source_of(f"phantom:{kind}?n=90&anomalies=0.4")
     found: dict[str, tuple[list[float], list[float]]] = {}
     normal = table.index[table["label"] == "normal"].tolist()
     for turn, row in enumerate(anomalous(table)):

@@ -45,7 +45,9 @@ def test_the_embedding_does_not_depend_on_the_number_of_workers():
 
 def test_embedding_is_kept_beside_the_store(store: ImageStore):
     first = Embedding().whole(store)
-    assert first.shape == (64, 1280) and (Embedding().transform(store, np.array([5, 2])) == first[[5, 2]]).all()
+    assert (
+        first.shape == (64, 1280) and (Embedding().transform(store, np.array([5, 2])) == first[[5, 2]]).all()
+    )
     assert list(store.folder.glob("embedding-lite0-*.npy"))
 
 

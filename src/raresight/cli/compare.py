@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from raresight.experiment.run import Run
 
 
+TABLE_WIDTH = 160
+"""Columns that the table takes at most: it is never cut, whatever it is printed to."""
+
+
 class Resize(StrEnum):
     """How an image becomes a square."""
 
@@ -32,8 +36,12 @@ def compare(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Folder, manifest, .npz, or phantom:brain.")],
     models: Annotated[str, typer.Option(help="Detectors, comma-separated.")] = "svm,rf",
     balance: Annotated[str, typer.Option(help="Samplers, comma-separated.")] = "none,smote",
-    representation: Annotated[str | None, typer.Option(help="What the models other than networks see.")] = None,
-    normal: Annotated[str | None, typer.Option(help="Normal classes, comma-separated; others are anomalies.")] = None,
+    representation: Annotated[
+        str | None, typer.Option(help="What the models other than networks see.")
+    ] = None,
+    normal: Annotated[
+        str | None, typer.Option(help="Normal classes, comma-separated; others are anomalies.")
+    ] = None,
     anomaly: Annotated[str | None, typer.Option(help="Anomalous classes, comma-separated.")] = None,
     task: Annotated[Task, typer.Option(help="Binary, or multi-class grading.")] = Task.binary,
     folds: Annotated[int, typer.Option(help="Outer folds.")] = 5,
@@ -47,7 +55,9 @@ def compare(
     groups: Annotated[str, typer.Option(help="auto, off, or a column: images that stay together.")] = "auto",
     group: Annotated[str | None, typer.Option(help="The manifest's patient column.")] = None,
     size: Annotated[int, typer.Option(help="Side in pixels that images are resized to.")] = 224,
-    resize: Annotated[Resize, typer.Option(help="Keep the aspect ratio, or fill the square.")] = Resize.letterbox,
+    resize: Annotated[
+        Resize, typer.Option(help="Keep the aspect ratio, or fill the square.")
+    ] = Resize.letterbox,
     preprocess: Annotated[str | None, typer.Option(help="Modality: fundus, mri, ct or xray.")] = None,
     max_megapixels: Annotated[float, typer.Option(help="Refuse larger images.")] = 100,
     workers: Annotated[int | None, typer.Option(help="Worker processes; by default one a core.")] = None,
@@ -119,8 +129,8 @@ def print_table(run: Run) -> None:
         table.add_column(name, no_wrap=True)
     for row in run.metrics["recipes"]:
         table.add_row(row["recipe"], *(_cell(row["metrics"][name]) for name in columns))
-    console = Console(highlight=False)
-    console.print(table, width=max(console.width, 160))
+    console = Console(highlight=False, width=max(Console().width, TABLE_WIDTH))
+    console.print(table)
     for sentence in run.metrics["sentences"]:
         console.print(f"\n{sentence}", soft_wrap=True, markup=False)
 

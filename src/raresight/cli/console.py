@@ -21,6 +21,9 @@ messages = Console(stderr=True, highlight=False)
 
 USER_ERROR = 2
 
+INTERRUPTED = 130
+"""The status that typer makes of Ctrl-C."""
+
 
 def guarded(app: Callable[..., Any], arguments: Sequence[str]) -> int:
     """Run the application and give its exit status."""
@@ -32,8 +35,7 @@ def guarded(app: Callable[..., Any], arguments: Sequence[str]) -> int:
         complain(getattr(error, "format_message", error.__str__)())
         return USER_ERROR
     except (KeyboardInterrupt, typer.Abort):
-        complain("interrupted; what is finished is kept, and the same command goes on from there")
-        return USER_ERROR
+        status = INTERRUPTED
     except RaresightError as error:
         if debug:
             raise
@@ -42,6 +44,9 @@ def guarded(app: Callable[..., Any], arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    if status == INTERRUPTED:
+        complain("interrupted; what is finished is kept, and the same command goes on from there")
+        return USER_ERROR
     return status if isinstance(status, int) else 0
 
 

@@ -20,7 +20,9 @@ class Format(StrEnum):
 def report(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     form: Annotated[Format, typer.Option("--format", help="A page, Markdown or LaTeX.")] = Format.html,
-    out: Annotated[Path | None, typer.Option("--out", help="Where to write it; by default into the run.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where to write it; by default into the run.")
+    ] = None,
 ) -> None:
     """Write the report of a run: tables, figures, receipt."""
     from raresight.experiment.run import Run

@@ -8,8 +8,12 @@ DETECTORS = Registry(
         "logistic": Entry(
             "raresight.detect.classical:Logistic", "logistic regression, the plain yardstick", "Cox 1958"
         ),
-        "svm": Entry("raresight.detect.classical:SVM", "support vector machine, RBF kernel", "Cortes & Vapnik 1995"),
+        "svm": Entry(
+            "raresight.detect.classical:SVM", "support vector machine, RBF kernel", "Cortes & Vapnik 1995"
+        ),
         "rf": Entry("raresight.detect.classical:RandomForest", "random forest", "Breiman 2001"),
-        "cnn": Entry("raresight.detect.cnn:CNN", "compact residual network, trained from scratch", "He et al. 2016"),
+        "cnn": Entry(
+            "raresight.detect.cnn:CNN", "compact residual network, trained from scratch", "He et al. 2016"
+        ),
     },
 )

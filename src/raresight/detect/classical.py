@@ -37,7 +37,9 @@ class ClassicalDetector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _classifier(self) -> Any:
         raise NotImplementedError
 
-    def fit(self, X: Array, y: Array, groups: Array | None = None, sample_weight: Array | None = None) -> Self:
+    def fit(
+        self, X: Array, y: Array, groups: Array | None = None, sample_weight: Array | None = None
+    ) -> Self:
         """Learn from (n, …) rows; images are flattened and integers scaled to 0 … 1."""
         self.classifier_ = self._classifier().fit(flatten(X), y, sample_weight=sample_weight)
         self.classes_ = self.classifier_.classes_
@@ -50,7 +52,8 @@ class ClassicalDetector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Array) -> Array:
         """Call each row by the default threshold."""
-        return self.classes_[(self.decision_function(X) >= self.default_threshold).astype(int)]
+        called: Array = self.classes_[(self.decision_function(X) >= self.default_threshold).astype(int)]
+        return called
 
 
 class SVM(ClassicalDetector):

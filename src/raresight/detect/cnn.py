@@ -27,7 +27,7 @@ from raresight.networks.training import (
 
 
 class CNN(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A residual network of 0.3 million parameters (He et al. 2016), built from MONAI, trained through skorch.
+    """A residual network of 0.3 million parameters (He et al. 2016), from MONAI, trained through skorch.
 
     AdamW with a one-cycle learning rate; the weights of the best epoch on a validation part, which
     training never sees, are kept. The same data, settings and number of threads give the same scores.

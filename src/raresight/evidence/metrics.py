@@ -287,6 +287,7 @@ def _slopes(y: Floats, p: Floats, weights: Floats, steps: int) -> Floats:
 def _newton(y: Floats, x: Floats, weights: Floats, start: Floats, steps: int) -> Floats:
     """Fit intercept and slope, (B, 2), by Newton's method; NaN where classes part perfectly."""
     beta = np.broadcast_to(start, (len(weights), 2)).copy()
+    move = np.full_like(beta, np.inf)
     for step in range(steps):
         shared = len(start) == 1 and step == 0
         at = start if shared else beta
@@ -300,7 +301,8 @@ def _newton(y: Floats, x: Floats, weights: Floats, start: Floats, steps: int) ->
         beta += move
         if not np.isfinite(beta).any() or np.nanmax(np.abs(move)) < 1e-11:
             break
-    beta[(np.abs(beta[:, 1]) > 1e3)] = np.nan
+    if steps > 1:
+        beta[~(np.abs(move).max(axis=1) < 1e-6)] = np.nan
     return beta
 
 

@@ -98,6 +98,8 @@ def is_small(change: Change) -> bool:
 def _moved(change: Change) -> str:
     old, new = decimal(change["from"]), decimal(change["to"])
     if not is_clear(change):
+        if old == new:
+            return f"stayed at {new} ({_reach(change)})"
         return f"shows no clear change ({old} → {new}; {_reach(change)})"
     verb = "rose" if (change["difference"] or 0) > 0 else "fell"
     return f"{verb} from {old} to {new} ({_reach(change)})"
@@ -117,10 +119,10 @@ def _reach(change: Change) -> str:
 
 
 def _learned_threshold(evidence: Evidence, effect: Mapping[str, Any]) -> str:
-    """Say what a learned threshold does for the baseline, where the balance raised sensitivity."""
+    """Say what a learned threshold does for the baseline, where the balance only moved decisions."""
     against, sensitivity = effect["against"], effect["changes"]["sensitivity"]
     rose = is_clear(sensitivity) and sensitivity["difference"] > 0
-    if not rose or "youden" not in evidence.point[against].at:
+    if not rose or not is_small(effect["changes"]["auroc"]) or "youden" not in evidence.point[against].at:
         return ""
     values = [evidence.cell(against, name, "youden")["mean"] for name in ("sensitivity", "specificity")]
     return (

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raresight.errors import DataError
 from raresight.experiment.recipe import FittedRecipe, Recipe
-from raresight.images.splits import Rows, inner_split, stratified_group_folds
+from raresight.images.splits import Rows, fewest_groups, inner_split, stratified_group_folds
 from raresight.images.store import ImageStore
 
 VALIDATION_SHARE = 0.2
@@ -39,11 +40,17 @@ def fit_with_inner(
 def inner_scores(
     recipe: Recipe, store: ImageStore, groups: NDArray[Any], train: Rows, inner_folds: int, seed: int
 ) -> NDArray[np.float64]:
-    """Score every training row out of fold."""
+    """Score every training row out of fold, in fewer folds where a class has fewer groups."""
     y = store.manifest.y
-    fold_of = stratified_group_folds(y[train], groups[train], inner_folds, seed)
+    folds = min(inner_folds, fewest_groups(y[train], groups[train]))
+    if folds < 2:
+        raise DataError(
+            "the training rows of a fold hold one anomalous group (patient) only, and calibration needs two; "
+            "use fewer --folds, a smaller --imbalance, or more images"
+        )
+    fold_of = stratified_group_folds(y[train], groups[train], folds, seed)
     score = np.empty(len(train))
-    for fold in range(inner_folds):
+    for fold in range(folds):
         held = fold_of == fold
         score[held] = recipe.fit(store, train[~held], seed).score(store, train[held])
     return score

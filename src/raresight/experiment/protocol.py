@@ -47,7 +47,9 @@ class Protocol:
                 option = name.replace("_", "-")
                 raise OptionError(f"--{option} {getattr(self, name)} is too small; choose at least {least}")
         if self.imbalance is not None and self.imbalance < 1:
-            raise OptionError(f"--imbalance {self.imbalance:g} is below 1; write 20 for 20 normal to 1 anomalous")
+            raise OptionError(
+                f"--imbalance {self.imbalance:g} is below 1; write 20 for 20 normal to 1 anomalous"
+            )
 
     def splits(self, y: NDArray[np.int64], groups: NDArray[Any]) -> Iterator[Split]:
         """Give each repeat's and fold's training and test rows, checked for shared groups.

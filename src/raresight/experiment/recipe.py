@@ -41,7 +41,7 @@ class Recipe:
         return f"{self.model}@{self.representation}+{self.balance}"
 
     def settings(self) -> dict[str, str]:
-        """The recipe's parts as text."""
+        """Give the recipe's parts as text."""
         return {
             "id": self.id,
             "model": str(self.model),
@@ -66,9 +66,7 @@ class Recipe:
             merged(self.balance, options.get("balance", {})),
         )
 
-    def fit(
-        self, store: ImageStore, rows: Rows, seed: int, validation: Rows | None = None
-    ) -> FittedRecipe:
+    def fit(self, store: ImageStore, rows: Rows, seed: int, validation: Rows | None = None) -> FittedRecipe:
         """Learn from some rows of a store, and from no other.
 
         Parameters
@@ -162,8 +160,10 @@ def make_recipes(
         If a name or option is unknown, or nothing is named.
     """
     if not models or not balance:
-        raise OptionError(f"name at least one {'model' if not models else 'balance'}, for example "
-                          f"{'--models svm' if not models else '--balance none,smote'}")
+        raise OptionError(
+            f"name at least one {'model' if not models else 'balance'}, for example "
+            f"{'--models svm' if not models else '--balance none,smote'}"
+        )
     spaces = [representation] if isinstance(representation, str) else list(representation or [])
     recipes: list[Recipe] = []
     for model in map(parse_spec, models):

@@ -120,7 +120,9 @@ class Run:
         """
         path = Path(self.settings["store"]["folder"]) / "pixels.npy"
         if not path.is_file():
-            raise RunError(f"the image store {path.parent} is gone from the cache; run compare again to rebuild it")
+            raise RunError(
+                f"the image store {path.parent} is gone from the cache; run compare again to rebuild it"
+            )
         image = np.load(path, mmap_mode="r")[row]
         if image.dtype != np.uint8:
             image = (image >> 8).astype(np.uint8)
@@ -140,7 +142,9 @@ def open_run(path: Path, settings: dict[str, Any], rejected: Sequence[tuple[str,
         path.mkdir(parents=True, exist_ok=True)
         if (path / "run.json").is_file():
             if Run(path).settings.get("identity") != identity:
-                raise RunError(f"{path} was made by another command; choose another folder with --out or remove it")
+                raise RunError(
+                    f"{path} was made by another command; choose another folder with --out or remove it"
+                )
             return Run(path)
         if any(entry.name != "run.lock" and not entry.name.startswith(".") for entry in path.iterdir()):
             raise RunError(f"{path} is not empty and is not a run; choose another folder with --out")

@@ -143,7 +143,11 @@ def _work(
 
 
 def _settings(
-    store: ImageStore, groups: NDArray[Any], recipes: Sequence[Recipe], protocol: Protocol, command: str | None
+    store: ImageStore,
+    groups: NDArray[Any],
+    recipes: Sequence[Recipe],
+    protocol: Protocol,
+    command: str | None,
 ) -> dict[str, Any]:
     manifest = store.manifest
     manifest_hash = content_hash(manifest.files, manifest.labels.tolist(), groups.tolist(), manifest.normal)
@@ -182,5 +186,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-

@@ -36,7 +36,10 @@ def tune(
     detector = DETECTORS[recipe.model.name].load()
 
     def objective(trial: optuna.Trial) -> float:
-        options = {"model": detector.search_space(trial), "balance": _balance_space(recipe, store, train, protocol, trial)}
+        options = {
+            "model": detector.search_space(trial),
+            "balance": _balance_space(recipe, store, train, protocol, trial),
+        }
         trial.set_user_attr("options", options)
         tried = recipe.tuned(options)
         _, score, label = fit_with_inner(tried, store, groups, train, protocol.inner_folds, seed)
@@ -64,6 +67,8 @@ def _balance_space(
     sampler = SAMPLERS[recipe.balance.name].load()
     if "k_neighbors" not in inspect.signature(sampler).parameters:
         return {}
-    smallest = int(np.bincount(store.manifest.y[train]).min()) * (protocol.inner_folds - 1) // protocol.inner_folds
+    smallest = (
+        int(np.bincount(store.manifest.y[train]).min()) * (protocol.inner_folds - 1) // protocol.inner_folds
+    )
     most = max(1, min(15, smallest - 2))
     return {"k_neighbors": trial.suggest_int("k_neighbors", min(3, most), most)}

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from raresight.evidence.calibration import Platt
 from raresight.evidence.thresholds import RULES
-from raresight.experiment.protocol import Protocol, task_seed
 from raresight.experiment.inner import fit_with_inner
+from raresight.experiment.protocol import Protocol, task_seed
 from raresight.experiment.recipe import Recipe
 from raresight.experiment.search import tune
 from raresight.images.splits import Split, check_groups, drop_anomalies
@@ -68,7 +68,9 @@ def run_task(task: Task, store: ImageStore, groups: NDArray[Any], protocol: Prot
         train = drop_anomalies(store.manifest.y, groups, train, protocol.imbalance, seed)
     start = time.perf_counter()
     chosen = tune(recipe, store, groups, train, protocol, seed) if protocol.tune else recipe
-    fitted, inner_score, inner_label = fit_with_inner(chosen, store, groups, train, protocol.inner_folds, seed)
+    fitted, inner_score, inner_label = fit_with_inner(
+        chosen, store, groups, train, protocol.inner_folds, seed
+    )
     fit_seconds = time.perf_counter() - start
     outside = fitted.plan.check(len(fitted.rows))
     start = time.perf_counter()

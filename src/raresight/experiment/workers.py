@@ -60,7 +60,7 @@ def _begin(parent: int) -> None:
 
 
 def _end_with(parent: int) -> None:
-    """A killed parent cannot tell its workers, so they look for it."""
+    """Leave when the parent is gone: once killed, it cannot tell its workers."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

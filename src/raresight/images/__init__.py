@@ -9,7 +9,8 @@ DATASETS = Registry(
             "raresight.images.phantoms:load_phantom", "made-up T1 brain slices with lesions and their masks"
         ),
         "phantom:fundus": Entry(
-            "raresight.images.phantoms:load_phantom", "made-up fundus photographs with lesions and their masks"
+            "raresight.images.phantoms:load_phantom",
+            "made-up fundus photographs with lesions and their masks",
         ),
     },
 )

@@ -41,8 +41,10 @@ def disk_errors(folder: Path, remedy: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise RunError(f"the disk of {folder} is full; free some space or {remedy}; what is done is kept") from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise RunError(
+                f"the disk of {folder} is full; free some space or {remedy}; what is done is kept"
+            ) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
             raise RunError(f"{folder} cannot be written ({error.strerror}); {remedy}") from error
         raise
@@ -59,7 +61,7 @@ def new_folder(final: Path) -> Iterator[Path]:
             try:
                 scratch.rename(final)
             except OSError:
-                if not final.is_dir():    # else another process was quicker: its copy is the same
+                if not final.is_dir():  # else another process was quicker: its copy is the same
                     raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

@@ -16,7 +16,8 @@ Task = Literal["binary", "multiclass"]
 Image = NDArray[Any]
 
 NORMAL_NAMES = frozenset(
-    "0 no none normal healthy negative benign absent control good notumor no_tumor nodr no_dr no_finding".split()
+    {"0", "no", "none", "normal", "healthy", "negative", "benign", "absent", "control", "good"}
+    | {"notumor", "no_tumor", "nodr", "no_dr", "no_finding"}
 )
 """Labels that are taken for the normal class when a set has exactly two and neither is named."""
 
@@ -102,8 +103,8 @@ class Manifest:
         """(n,) 1 = anomalous, 0 = normal; for a multi-class task the position in `classes`."""
         if self.task == "multiclass":
             code = {label: i for i, label in enumerate(self.classes)}
-            return self.table["label"].map(code).to_numpy(dtype=np.int64)
-        return (~self.table["label"].isin(self.normal)).to_numpy(dtype=np.int64)
+            return np.array([code[label] for label in self.table["label"]], dtype=np.int64)
+        return np.array([label not in self.normal for label in self.table["label"]], dtype=np.int64)
 
     def groups(self, choice: str = "auto") -> NDArray[np.str_]:
         """Tell which images belong together and must not be split.
@@ -195,7 +196,9 @@ def make_manifest(
             raise OptionError("--normal and --anomaly go with a binary task, not with --task multiclass")
         chosen = ()
     if len(classes) < 2:
-        raise DataError(f"{name} has only the class {classes[0]!r}; a comparison needs normal and anomalous images")
+        raise DataError(
+            f"{name} has only the class {classes[0]!r}; a comparison needs normal and anomalous images"
+        )
     return Manifest(table, source, name, chosen, task, tuple(rejected), np.arange(len(table)), notes)
 
 
@@ -204,7 +207,9 @@ def _settle_normal(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     unknown = [c for c in (*normal, *anomaly) if c not in classes]
     if unknown:
-        raise OptionError(f"no image of {name} is labelled {unknown[0]!r}; the classes are: {', '.join(classes)}")
+        raise OptionError(
+            f"no image of {name} is labelled {unknown[0]!r}; the classes are: {', '.join(classes)}"
+        )
     both = set(normal) & set(anomaly)
     if both:
         raise OptionError(f"{sorted(both)[0]!r} cannot be both normal and an anomaly")
@@ -221,4 +226,6 @@ def _settle_normal(
         return tuple(recognised), (f"taking {recognised[0]!r} as normal and {other!r} as the anomaly",)
     if len(classes) < 2:
         return (), ()
-    raise DataError(f"say which classes of {name} are normal with --normal; the classes are: {', '.join(classes)}")
+    raise DataError(
+        f"say which classes of {name} are normal with --normal; the classes are: {', '.join(classes)}"
+    )

@@ -1,4 +1,4 @@
-"""From a decoded image to the square that every detector sees; the same code when training and when serving."""
+"""From a decoded image to the square that every detector sees, in training and in serving alike."""
 
 from __future__ import annotations
 
@@ -98,7 +98,8 @@ def stretch_window(image: Image) -> Image:
     if high <= low:
         return image
     spread = (image.astype(np.float32) - low) * (full / (high - low))
-    return np.clip(np.rint(spread), 0, full).astype(image.dtype)
+    windowed: Image = np.clip(np.rint(spread), 0, full).astype(image.dtype)
+    return windowed
 
 
 def _film(image: Image) -> Image:
@@ -138,5 +139,5 @@ def _resample(image: Image, height: int, width: int) -> Image:
         for c in range(planes.shape[2])
     ]
     stacked = np.stack([np.asarray(plane) for plane in resized_planes], axis=-1)
-    result = np.clip(np.rint(stacked), 0, 65535).astype(np.uint16)
+    result: Image = np.clip(np.rint(stacked), 0, 65535).astype(np.uint16)
     return result[..., 0] if image.ndim == 2 else result

@@ -66,8 +66,9 @@ def stratified_group_folds(y: NDArray[Any], groups: NDArray[Any], folds: int, se
     if fewest < folds:
         raise DataError(
             f"class {label!r} has only {fewest} group{'s' * (fewest != 1)} (patients) for {folds} folds; "
-            f"use --folds {fewest} or add images" if fewest > 1 else
-            f"class {label!r} has images of one group (patient) only, so it cannot be both trained on and tested"
+            f"use --folds {fewest} or add images"
+            if fewest > 1
+            else f"class {label!r} has one group (patient) only, so it cannot be both trained on and tested"
         )
     shares = counts / counts.sum(axis=0)
     random = np.random.default_rng(seed)
@@ -96,11 +97,18 @@ def _deal_rows(
     for code in range(classes):
         rows = order[codes == code]
         fold_of[rows] = (start + np.arange(len(rows))) % folds
-        start += len(rows)    # the next class goes on where this one stopped: fold sizes differ by one at most
+        start += len(rows)  # the next class goes on where this one stopped: fold sizes differ by one at most
     return fold_of
 
 
-def group_splits(y: NDArray[Any], groups: NDArray[Any], folds: int, repeats: int, seed: int) -> Iterator[Split]:
+def fewest_groups(y: NDArray[Any], groups: NDArray[Any]) -> int:
+    """Count the groups of the class that has fewest."""
+    return min(len(np.unique(groups[y == label])) for label in np.unique(y))
+
+
+def group_splits(
+    y: NDArray[Any], groups: NDArray[Any], folds: int, repeats: int, seed: int
+) -> Iterator[Split]:
     """Repeat stratified group k-fold, each repeat from a seed of its own."""
     for repeat in range(repeats):
         fold_of = stratified_group_folds(y, groups, folds, seed=_seed(seed, repeat))
@@ -114,7 +122,7 @@ def _seed(seed: int, repeat: int) -> int:
 
 def inner_split(y: NDArray[Any], groups: NDArray[Any], fraction: float, seed: int) -> tuple[Rows, Rows]:
     """Set a share of the rows aside for validation, groups whole: (training rows, validation rows)."""
-    folds = max(2, round(1 / fraction))
+    folds = max(2, min(round(1 / fraction), fewest_groups(y, groups)))
     held = stratified_group_folds(y, groups, folds, seed) == 0
     return np.flatnonzero(~held), np.flatnonzero(held)
 
@@ -135,9 +143,7 @@ def check_groups(groups: NDArray[Any], train: Rows, test: Rows) -> int:
     return 0
 
 
-def drop_anomalies(
-    y: NDArray[Any], groups: NDArray[Any], rows: Rows, ratio: float, seed: int
-) -> Rows:
+def drop_anomalies(y: NDArray[Any], groups: NDArray[Any], rows: Rows, ratio: float, seed: int) -> Rows:
     """Drop anomalies from training rows, whole groups at a time, until normal : anomalous is `ratio` : 1.
 
     A group goes with its anomalous images only; its normal ones stay.

@@ -26,6 +26,8 @@ GREY_TOLERANCE = 2
 
 STORE_VERSION = 1
 
+REMEDY = "set RARESIGHT_CACHE to another folder"
+
 
 @dataclass(frozen=True)
 class ImageStore:
@@ -53,7 +55,8 @@ class ImageStore:
     @cached_property
     def pixels(self) -> NDArray[Any]:
         """(n, size, size, c) uint8 or uint16, memory-mapped; c is 1 when every image is grey, else 3."""
-        return np.load(self.folder / "pixels.npy", mmap_mode="r")
+        pixels: NDArray[Any] = np.load(self.folder / "pixels.npy", mmap_mode="r")
+        return pixels
 
     def derived(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """Give an array that is kept beside the pixels, making it on the first call.
@@ -71,18 +74,21 @@ class ImageStore:
         """
         path = self.folder / f"{name}.npy"
         if not path.exists():
-            with disk_errors(self.folder, "set RARESIGHT_CACHE to another folder"), new_file(path) as scratch:
-                values = make()
-                with scratch.open("wb") as stream:
-                    np.save(stream, values)
-        return np.load(path, mmap_mode="r")
+            values = make()
+            with disk_errors(self.folder, REMEDY), new_file(path) as scratch, scratch.open("wb") as stream:
+                np.save(stream, values)
+        kept: NDArray[Any] = np.load(path, mmap_mode="r")
+        return kept
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "pixels"}
 
 
 def build_store(
-    manifest: Manifest, preprocess: Preprocess | None = None, progress: Progress = silent, threads: int | None = None
+    manifest: Manifest,
+    preprocess: Preprocess | None = None,
+    progress: Progress = silent,
+    threads: int | None = None,
 ) -> ImageStore:
     """Decode every image of a manifest once, or find the array that an earlier call made.
 
@@ -148,14 +154,14 @@ def _check(kept: Manifest, manifest: Manifest) -> None:
 
 def _fill(folder: Path, manifest: Manifest, preprocess: Preprocess, progress: Progress, threads: int) -> None:
     rejected: dict[int, str] = {}
-    with _PixelFile(folder / "pixels.npy", preprocess.size) as pixels:
-        with progress("decoding images", len(manifest)) as tick:
-            for row, image in enumerate(_decoded(manifest, preprocess, threads)):
-                if isinstance(image, ImageError):
-                    rejected[row] = str(image)
-                else:
-                    pixels.append(image)
-                tick(1)
+    pixels = _PixelFile(folder / "pixels.npy", preprocess.size)
+    with pixels, progress("decoding images", len(manifest)) as tick:
+        for row, image in enumerate(_decoded(manifest, preprocess, threads)):
+            if isinstance(image, ImageError):
+                rejected[row] = str(image)
+            else:
+                pixels.append(image)
+            tick(1)
     facts = {"rejected": rejected, "preprocess": preprocess.settings(), "images": pixels.count}
     (folder / "store.json").write_text(json.dumps(facts, indent=1))
 
@@ -209,11 +215,13 @@ class _PixelFile:
         self.count += 1
 
     def _write_header(self) -> None:
-        """The header has a fixed length, so that the final count can be written over the first."""
+        """Write a header of fixed length, so that the final count can replace the first."""
         self._stream.seek(0)
         shape = (self.count, self.size, self.size, self.channels)
         text = repr({"descr": self.dtype.str, "fortran_order": False, "shape": shape})
-        self._stream.write(b"\x93NUMPY\x01\x00" + (246).to_bytes(2, "little") + text.ljust(245).encode() + b"\n")
+        self._stream.write(
+            b"\x93NUMPY\x01\x00" + (246).to_bytes(2, "little") + text.ljust(245).encode() + b"\n"
+        )
         self._stream.seek(0, os.SEEK_END)
 
     def _widen(self, channels: int, dtype: np.dtype[Any]) -> None:
@@ -248,7 +256,7 @@ def _shaped(image: NDArray[Any], channels: int, dtype: np.dtype[Any]) -> NDArray
     if image.shape[2] < channels:
         image = np.repeat(image, channels, axis=2)
     elif image.shape[2] > channels:
-        image = image[..., 1:2]    # grey within tolerance: green is the luminance closest to all three
+        image = image[..., 1:2]  # grey within tolerance: green is the luminance closest to all three
     if image.dtype != dtype:
         image = image.astype(dtype) * 257
     return image

@@ -66,7 +66,8 @@ class Averaged(nn.Module):
     def __init__(self, network: ImageNetwork, decay: float) -> None:
         super().__init__()
         self.live = network
-        self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        ema = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(network, multi_avg_fn=ema, use_buffers=True)
         self.average.requires_grad_(False)
 
     def update(self) -> None:
@@ -197,7 +198,8 @@ def train_network(
     )
     steps = schedule.epochs * len(order)
     # The average spans an eighth of the training, however many steps that is.
-    averaged = Averaged(network, decay=max(0.0, 1 - 8 / steps)).to(memory_format=torch.channels_last)
+    averaged = Averaged(network, decay=max(0.0, 1 - 8 / steps))
+    averaged.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     stopping = EarlyStopping(patience=schedule.patience, load_best=True, threshold=0.0, sink=_quiet)
     one_cycle = LRScheduler(OneCycleLR, step_every="batch", max_lr=schedule.learning_rate, total_steps=steps)
     trainer = Trainer(

@@ -49,15 +49,15 @@ def table_md(metrics: Mapping[str, Any], data_name: str) -> str:
 
 
 def table_tex(metrics: Mapping[str, Any], data_name: str) -> str:
-    """Write the same as a LaTeX ``table``; needs the package booktabs."""
+    """Write the same as a LaTeX ``table``, intervals below the values; needs the package booktabs."""
     called = titles(metrics["recipes"])
     head = " & ".join(["Model", "Dataset", *(METRICS[name].title for name in SHOWN)])
     lines = []
     for row in metrics["recipes"]:
-        cells = [_tex_cell(row["metrics"][name]) for name in SHOWN]
-        lines.append(
-            " & ".join([escape_tex(called[row["recipe"]]), escape_tex(data_title(data_name)), *cells])
-        )
+        cells = [row["metrics"][name] for name in SHOWN]
+        names = [escape_tex(called[row["recipe"]]), escape_tex(data_title(data_name))]
+        lines.append(" & ".join([*names, *(escape_tex(decimal(cell["mean"])) for cell in cells)]))
+        lines.append(" & ".join(["", "", *(f"\\footnotesize {escape_tex(span(cell))}" for cell in cells)]))
     body = " \\\\\n".join(lines)
     caption = "Out-of-fold performance; 95\\,\\% intervals from a bootstrap over groups."
     return (
@@ -66,13 +66,6 @@ def table_tex(metrics: Mapping[str, Any], data_name: str) -> str:
         f"\\begin{{tabular}}{{ll{'c' * len(SHOWN)}}}\n\\toprule\n{head} \\\\\n\\midrule\n{body} \\\\\n"
         "\\bottomrule\n\\end{tabular}\n\\end{table}\n"
     )
-
-
-def _tex_cell(cell: Mapping[str, float | None]) -> str:
-    if cell["mean"] is None:
-        return "--"
-    interval = span(cell).replace("–", "--").replace("−", "$-$")
-    return decimal(cell["mean"]).replace("−", "$-$") + (f" \\footnotesize({interval})" if interval else "")
 
 
 _TEX = {
@@ -84,6 +77,7 @@ _TEX = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     "−": "$-$",
+    "–": "--",
     "→": r"$\rightarrow$",
     "√": r"$\surd$",
     "≥": r"$\geq$",

@@ -1,7 +1,7 @@
 """Colours that work in print, on light and on dark pages, and for colour-blind readers; SVG clean-up.
 
-A figure is drawn once per palette. For the report's page it is drawn in placeholder colours that become
-CSS variables, so that one picture follows the reader's light or dark setting.
+An SVG is drawn once, in placeholder colours. On the report's page they become CSS variables, so that the
+picture follows the reader's light or dark setting; in a file they become neutral colours for either.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ PAPER = Palette(
 NEUTRAL = Palette(
     "#747c85",
     "#747c85",
-    "#8b949e55",
+    "#8b949e; stroke-opacity: 0.3",
     "#ffffff",
     ("#3b82c4", "#d9651f", "#1f9a78", "#c065a0", "#a5841a", "#7f7fd6"),
 )
-"""For SVG files: transparent, legible on white and on black."""
+"""For SVG files: transparent, legible on white and on black. Takes the placeholders' place in a style."""
 
 PAGE = Palette(
     "#0a0001",
@@ -55,7 +55,7 @@ PAGE = Palette(
     "#0a0004",
     ("#0a0010", "#0a0011", "#0a0012", "#0a0013", "#0a0014", "#0a0015"),
 )
-"""Placeholders of `VARIABLES`."""
+"""Placeholders, for `for_page` and `for_file`."""
 
 VARIABLES = {
     PAGE.ink: "var(--ink)",
@@ -64,6 +64,11 @@ VARIABLES = {
     PAGE.surface: "var(--surface)",
     **{placeholder: f"var(--series-{i})" for i, placeholder in enumerate(PAGE.series)},
 }
+
+
+def _colours(palette: Palette) -> tuple[str, ...]:
+    return (palette.ink, palette.muted, palette.grid, palette.surface, *palette.series)
+
 
 _MARKERS = ("D", "s", "^", "v", "P", "X")
 _DASHES: tuple[tuple[float, ...], ...] = ((4, 1.6), (1.2, 1.4), (6, 1.6, 1.2, 1.6), (2.5, 1.2))
@@ -141,7 +146,9 @@ def for_page(svg: str, name: str, description: str) -> str:
 
 
 def for_file(svg: str) -> str:
-    """Let an SVG file use the reader's own sans-serif font."""
+    """Turn matplotlib's SVG, drawn in `PAGE`, into a file with neutral colours and the reader's own font."""
+    for placeholder, colour in zip(_colours(PAGE), _colours(NEUTRAL), strict=True):
+        svg = svg.replace(placeholder, colour)
     fonts = "system-ui, 'Helvetica Neue', Arial, sans-serif"
     return _FONT_FAMILY.sub(
         f"font-family: {fonts}", _FONT_SHORT.sub(rf"font-size: \1; font-family: {fonts}", svg)

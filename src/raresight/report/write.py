@@ -18,9 +18,11 @@ from raresight.report.figures import FIGURES, Material, draw, metrics_figure
 from raresight.report.gallery import gallery
 from raresight.report.source import Reported
 from raresight.report.tables import TABLES, escape_md, escape_tex, table_md, table_tex
-from raresight.report.theme import NEUTRAL, PAGE, PAPER, for_file, for_page
+from raresight.report.theme import PAGE, PAPER, for_file, for_page
 
 Format = Literal["html", "md", "tex"]
+Drawn = dict[str, str]
+"""Figure's name → SVG in placeholder colours."""
 
 CAPTIONS = {
     "metrics": "Each recipe's metrics at its default threshold, and AUROC, with 95 % intervals.",
@@ -62,11 +64,12 @@ def write_report(run: Reported, path: str | Path | None = None, format: Format |
     if target.is_dir():
         target = target / f"report.{form}"
     context, material = gather(run)
+    drawn = _draw_all(material)
     if path is None:
         write_tables(run)
     if path is None or form != "html":
-        _write_figures(material, target.parent / "figures")
-    _write(target, _MAKERS[form](run, context, material))
+        _write_figures(material, drawn, target.parent / "figures")
+    _write(target, _MAKERS[form](run, context, material, drawn))
     return target
 
 
@@ -93,18 +96,24 @@ def write_figures(run: Reported, folder: str | Path | None = None) -> list[Path]
     RunError
         If a file cannot be written.
     """
-    return _write_figures(gather(run)[1], Path(folder) if folder is not None else run.path / "figures")
+    material = gather(run)[1]
+    home = Path(folder) if folder is not None else run.path / "figures"
+    return _write_figures(material, _draw_all(material), home)
 
 
-def _write_figures(material: Material, folder: Path) -> list[Path]:
+def _draw_all(material: Material) -> Drawn:
+    """Draw every picture that there is something for, as SVG in placeholder colours."""
+    found = {name: draw(make, material, PAGE, name, "svg") for name, make in FIGURES.items()}
+    return {name: picture.decode() for name, picture in found.items() if picture is not None}
+
+
+def _write_figures(material: Material, drawn: Drawn, folder: Path) -> list[Path]:
     paths = []
-    for name, make in FIGURES.items():
-        for form, palette in (("svg", NEUTRAL), ("png", PAPER)):
-            picture = draw(make, material, palette, name, form)
-            if picture is not None:
-                path = folder / f"{name}.{form}"
-                _write(path, for_file(picture.decode()) if form == "svg" else picture)
-                paths.append(path)
+    for name, svg in drawn.items():
+        png = draw(FIGURES[name], material, PAPER, name, "png")
+        for form, content in (("svg", for_file(svg)), ("png", png or b"")):
+            paths.append(folder / f"{name}.{form}")
+            _write(paths[-1], content)
     return paths
 
 
@@ -116,48 +125,41 @@ def _write(path: Path, content: str | bytes) -> None:
         scratch.write_bytes(content.encode() if isinstance(content, str) else content)
         scratch.replace(path)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
+        if scratch.exists():
+            scratch.unlink()
         raise RunError(
             f"cannot write {path} ({error.strerror or error}); name another place for it"
         ) from error
 
 
-def _html(run: Reported, context: dict[str, Any], material: Material) -> str:
-    pictures = {name: _inline(make, material, name) for name, make in FIGURES.items()}
-    pictures["metrics-narrow"] = _inline(metrics_figure, material, "metrics-narrow", narrow=True)
+def _html(run: Reported, context: dict[str, Any], material: Material, drawn: Drawn) -> str:
+    narrow = draw(metrics_figure, material, PAGE, "metrics-narrow", "svg", narrow=True) or b""
+    pictures = {
+        # Markup: the SVG is ours, and matplotlib escapes the names that it writes into it.
+        name: Markup(for_page(svg, name, CAPTIONS[name.removesuffix("-narrow")]))
+        for name, svg in {**drawn, "metrics-narrow": narrow.decode()}.items()
+    }
     shown = gallery(run, best_recipe(context["recipes"]))
+    template = _environment("html").get_template("report.html.j2")
+    return template.render(context, pictures=pictures, captions=CAPTIONS, gallery=shown)
+
+
+def _md(run: Reported, context: dict[str, Any], material: Material, drawn: Drawn) -> str:
+    return _plain("md", context, drawn, table_md(run.metrics, run.settings["data"]["name"]))
+
+
+def _tex(run: Reported, context: dict[str, Any], material: Material, drawn: Drawn) -> str:
+    return _plain("tex", context, drawn, table_tex(run.metrics, run.settings["data"]["name"]))
+
+
+def _plain(form: str, context: dict[str, Any], drawn: Drawn, table: str) -> str:
+    captions = {name: CAPTIONS[name] for name in drawn}
     return (
-        _environment("html")
-        .get_template("report.html.j2")
-        .render(context, pictures=pictures, captions=CAPTIONS, gallery=shown)
+        _environment(form).get_template(f"report.{form}.j2").render(context, captions=captions, table=table)
     )
 
 
-def _inline(make: Callable[..., Any], material: Material, name: str, **options: Any) -> Markup | None:
-    picture = draw(make, material, PAGE, name, "svg", **options)
-    caption = CAPTIONS[name.removesuffix("-narrow")]
-    # Markup: the SVG is ours, and matplotlib escapes the names that it writes into it.
-    return None if picture is None else Markup(for_page(picture.decode(), name, caption))
-
-
-def _md(run: Reported, context: dict[str, Any], material: Material) -> str:
-    return _plain("md", context, material, table_md(run.metrics, run.settings["data"]["name"]))
-
-
-def _tex(run: Reported, context: dict[str, Any], material: Material) -> str:
-    return _plain("tex", context, material, table_tex(run.metrics, run.settings["data"]["name"]))
-
-
-def _plain(form: str, context: dict[str, Any], material: Material, table: str) -> str:
-    drawn = {n: c for n, c in CAPTIONS.items() if n != "calibration" or _has_probabilities(context)}
-    return _environment(form).get_template(f"report.{form}.j2").render(context, captions=drawn, table=table)
-
-
-def _has_probabilities(context: dict[str, Any]) -> bool:
-    return any(recipe["metrics"]["brier"]["mean"] is not None for recipe in context["recipes"])
-
-
-_MAKERS: dict[str, Callable[[Reported, dict[str, Any], Material], str]] = {
+_MAKERS: dict[str, Callable[[Reported, dict[str, Any], Material, Drawn], str]] = {
     "html": _html,
     "md": _md,
     "tex": _tex,

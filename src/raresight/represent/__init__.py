@@ -5,13 +5,18 @@ from raresight.registry import Entry, Registry
 REPRESENTATIONS = Registry(
     "representation",
     {
-        "pixels": Entry("raresight.represent.pixels:Pixels", "the image itself, reduced by an integer factor"),
+        "pixels": Entry(
+            "raresight.represent.pixels:Pixels", "the image itself, reduced by an integer factor"
+        ),
         "pca": Entry(
-            "raresight.represent.pca:PrincipalComponents", "pixels on their principal components, fitted on training rows",
+            "raresight.represent.pca:PrincipalComponents",
+            "pixels on their principal components, fitted on training rows",
             "Jolliffe & Cadima 2016",
         ),
         "embedding": Entry(
-            "raresight.represent.embedding:Embedding", "a frozen pretrained network's pooled features", "Tan & Le 2019"
+            "raresight.represent.embedding:Embedding",
+            "a frozen pretrained network's pooled features",
+            "Tan & Le 2019",
         ),
     },
 )

@@ -52,9 +52,10 @@ def lite0_module() -> torch.nn.Module:
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             scaled = ((pixels - 127.0) / 128.0).permute(0, 3, 1, 2)
-            return self.network.extract_features(scaled).mean(dim=(2, 3))
+            features: torch.Tensor = self.network.extract_features(scaled)
+            return features.mean(dim=(2, 3))
 
-    with warnings.catch_warnings(), redirect_stdout(StringIO()):    # the library prints that it loads
+    with warnings.catch_warnings(), redirect_stdout(StringIO()):  # the library prints that it loads
         warnings.simplefilter("ignore")
         return Lite0().eval()
 

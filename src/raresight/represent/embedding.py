@@ -43,7 +43,9 @@ class Embedding:
 
         def make() -> NDArray[Any]:
             if store.preprocess.size != LITE0_PIXELS:
-                raise OptionError(f"lite0 sees {LITE0_PIXELS} pixels; leave out --size {store.preprocess.size}")
+                raise OptionError(
+                    f"lite0 sees {LITE0_PIXELS} pixels; leave out --size {store.preprocess.size}"
+                )
             network = OnnxBackbone(lite0_onnx())
             with progress("embedding images", len(store)) as tick:
                 return network.embed(store.pixels, os.cpu_count() or 1, tick)

@@ -35,7 +35,9 @@ class Pixels:
         """Give (len(rows), size, size, c) pixels of the store's dtype."""
         side = store.preprocess.size
         if self.size > side or side % self.size:
-            raise OptionError(f"pixels[size={self.size}] does not divide --size {side}; choose {side}, {side // 2}, …")
+            raise OptionError(
+                f"pixels[size={self.size}] does not divide --size {side}; choose {side}, {side // 2}, …"
+            )
         if self.size == side:
             return store.pixels[rows]
         return self.whole(store)[rows]
