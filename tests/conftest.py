@@ -30,16 +30,18 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def draw(anomalous: bool, random: np.random.Generator, side: int = 40) -> np.ndarray:
+def draw(anomalous: bool, random: np.random.Generator, contrast: int, side: int = 40) -> np.ndarray:
     """Draw grey noise, and for an anomaly a bright spot."""
     image = random.normal(90, 20, (side, side))
     if anomalous:
         top, left = random.integers(8, side - 16, 2)
-        image[top : top + 9, left : left + 9] += 110
+        image[top : top + 9, left : left + 9] += contrast
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def write_set(folder: Path, normal: int = 40, anomalous: int = 24, patients: bool = False) -> Path:
+def write_set(
+    folder: Path, normal: int = 40, anomalous: int = 24, patients: bool = False, contrast: int = 110
+) -> Path:
     """Write a folder of two classes with ``labels.csv``."""
     random = np.random.default_rng(7)
     rows = []
@@ -47,7 +49,7 @@ def write_set(folder: Path, normal: int = 40, anomalous: int = 24, patients: boo
         (folder / label).mkdir(parents=True, exist_ok=True)
         for i in range(count):
             file = f"{label}/{i:03d}.png"
-            Image.fromarray(draw(label == "tumour", random)).save(folder / file)
+            Image.fromarray(draw(label == "tumour", random, contrast)).save(folder / file)
             rows.append({"file": file, "label": label, "patient": f"{label[0]}{i // 2}"})
     table = pd.DataFrame(rows)
     (table if patients else table.drop(columns="patient")).to_csv(folder / "labels.csv", index=False)
@@ -64,3 +66,9 @@ def small_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def patient_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, two images a patient."""
     return write_set(tmp_path_factory.mktemp("patients"), patients=True)
+
+
+@pytest.fixture(scope="session")
+def noise_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes that cannot be told apart, so that rows have strangers for neighbours."""
+    return write_set(tmp_path_factory.mktemp("noise"), contrast=0)

@@ -9,8 +9,9 @@ from pathlib import Path
 import raresight
 
 ROOMS = (
-    "images networks represent balance detect evidence experiment audit explain stress report deploy cli"
-).split()
+    *("images", "networks", "represent", "balance", "detect", "evidence", "experiment"),
+    *("audit", "explain", "stress", "report", "deploy", "cli"),
+)
 HOUSE = Path(raresight.__file__).parent
 
 

@@ -13,7 +13,7 @@ from raresight.detect.cnn import CNN
 from raresight.errors import DataError, OptionError
 from raresight.networks.rows import read_block
 
-SMALL = {"pixels": 32, "width": 4, "epochs": 6, "batch_size": 8, "learning_rate": 0.01}
+SMALL = {"pixels": 32, "width": 8, "epochs": 6, "batch_size": 8, "learning_rate": 0.01}
 
 
 def spots(n=40, size=32, channels=1, dtype=np.uint8, seed=0):
@@ -22,9 +22,9 @@ def spots(n=40, size=32, channels=1, dtype=np.uint8, seed=0):
     top = np.iinfo(dtype).max
     images = rng.integers(0, top // 3, (n, size, size, channels))
     y = np.arange(n) % 2
-    for image in images[y == 1]:
+    for row in np.flatnonzero(y):
         r, c = rng.integers(2, size - 12, 2)
-        image[r : r + 10, c : c + 10] += top // 2
+        images[row, r : r + 10, c : c + 10] += top // 2
     return images.astype(dtype), y
 
 
@@ -51,7 +51,7 @@ class Lazy:
 
 @pytest.fixture(scope="module")
 def fitted():
-    return CNN(**SMALL | {"epochs": 15}).fit(*spots(80))
+    return CNN(**SMALL).fit(*spots(80))
 
 
 def test_it_finds_what_is_anomalous(fitted):
@@ -163,7 +163,7 @@ def test_validation_scores_are_those_of_the_network_that_is_kept():
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_exported_to_onnx_it_gives_the_same_logits_from_stored_pixels(tmp_path, dtype):
     X, y = spots(30, size=66, channels=3, dtype=dtype)
-    network = CNN(**SMALL | {"epochs": 2}).fit(X, y).network_
+    network = CNN(**SMALL | {"epochs": 1}).fit(X, y).network_
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's exporter warns about itself
         torch.onnx.export(
@@ -171,9 +171,8 @@ def test_exported_to_onnx_it_gives_the_same_logits_from_stored_pixels(tmp_path, 
             (read_block(X, np.arange(2)),),
             str(tmp_path / "cnn.onnx"),
             input_names=["images"],
-            output_names=["logits"],
             dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
-            dynamo=True,
+            optimize=False,
             verbose=False,
         )
     session = onnxruntime.InferenceSession(tmp_path / "cnn.onnx", providers=["CPUExecutionProvider"])

@@ -7,7 +7,8 @@ import pytest
 from sklearn.metrics import matthews_corrcoef, roc_auc_score
 
 from raresight.errors import DataError
-from raresight.evidence.estimates import folds_left_out, weigh
+from raresight.evidence.estimates import estimate, folds_left_out, weigh
+from raresight.evidence.intervals import draw_groups
 
 
 def test_ranking_is_judged_within_folds_although_scores_shift_between_them(made_up):
@@ -63,9 +64,6 @@ def test_a_one_step_slope_is_close_to_the_full_fit_on_each_draw(made_up):
     found = (
         weigh(predictions, thresholds, resamples=60).draws["svm@embedding+none"].value("calibration_slope")
     )
-    from raresight.evidence.estimates import estimate
-    from raresight.evidence.intervals import draw_groups
-
     rows = weigh(predictions, thresholds, resamples=1).rows["svm@embedding+none"]
     anomalous = np.zeros(400, bool)
     anomalous[rows.group[rows.label]] = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -12,6 +14,7 @@ from raresight.evidence.metrics import decision_metrics, ranking_metrics
 GROUPS = 30
 
 
+@cache
 def coverage(auroc: float, studies: int = 250, draws: int = 300) -> dict[str, float]:
     """Share of studies of 30 + 30 patients, two correlated images each, whose interval holds the truth."""
     distance = np.sqrt(2) * stats.norm.ppf(auroc)

@@ -108,6 +108,7 @@ def change(low: float, high: float) -> dict[str, float]:
             "the decisions moved; whether the ranking did, these images cannot tell",
         ),
         ((-0.05, 0.05), (-0.004, 0.004), "no clear change"),
+        ((-0.05, 0.05), (0.001, 0.004), "a small change of the ranking alone"),
         ((-0.05, 0.05), (-0.05, 0.05), "no clear change, and too few images to rule one out"),
     ],
 )

@@ -14,6 +14,7 @@ from raresight.networks.rows import ImageRows, channel_statistics
 from raresight.networks.training import (
     Schedule,
     Trainer,
+    fast_layout,
     find_device,
     local_seed,
     network_output,
@@ -164,7 +165,7 @@ def test_channel_statistics_are_those_of_the_first_rows_only():
 def test_residual_network_is_compact_and_takes_grey_and_colour():
     assert 2.5e5 < sum(p.numel() for p in residual_network(3, width=16).parameters()) < 3.5e5
     for channels in (1, 3):
-        assert residual_network(channels, width=4)(torch.zeros(2, channels, 32, 48)).shape == (2, 2)
+        assert residual_network(channels, width=8)(torch.zeros(2, channels, 32, 48)).shape == (2, 2)
 
 
 def test_devices_that_are_not_there_are_refused(monkeypatch):
@@ -174,3 +175,13 @@ def test_devices_that_are_not_there_are_refused(monkeypatch):
         find_device("cuda")
     with pytest.raises(OptionError, match="unknown device 'tpu'"):
         find_device("tpu")
+
+
+def test_a_width_that_torch_cannot_train_safely_is_refused():
+    with pytest.raises(OptionError, match="multiple of 8, not 12"):
+        residual_network(1, width=12)
+
+
+def test_channels_lie_last_only_where_that_is_safe():
+    assert fast_layout(residual_network(3, width=8)) is torch.channels_last
+    assert fast_layout(nn.Conv2d(3, 4, 3)) is torch.contiguous_format

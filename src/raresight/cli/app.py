@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from raresight import __version__
-from raresight.cli import compare, demo, listing, report
+from raresight.cli import compare, demo, listing, report, synthesise
 
 app = typer.Typer(
     name="raresight",
@@ -37,5 +37,6 @@ def _options(
 
 app.command("demo")(demo.demo)
 app.command("compare")(compare.compare)
+app.command("synthesise")(synthesise.synthesise)
 app.command("report")(report.report)
 app.command("list")(listing.list_registry)

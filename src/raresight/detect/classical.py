@@ -25,6 +25,8 @@ class ClassicalDetector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Whether rows are standardised first, by the mean and deviation of the real training rows.
     network : bool
         Whether one inner split takes the place of inner folds.
+    logits : bool
+        Whether the score is the log odds of an anomaly.
     default_threshold : float
         The score from which an image is called anomalous when no rule was learned.
     """
@@ -32,6 +34,7 @@ class ClassicalDetector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     sees = "embedding"
     scaled = True
     network = False
+    logits = False
     default_threshold = 0.0
 
     def _classifier(self) -> Any:
@@ -153,6 +156,8 @@ class Logistic(ClassicalDetector):
     C : float
         Inverse of the penalty, above 0.
     """
+
+    logits = True
 
     def __init__(self, C: float = 0.01) -> None:
         self.C = C

@@ -4,7 +4,7 @@ Whole groups are drawn with replacement, separately among those that hold an ano
 hold none, with all their rows, recipes and repeats together. What is drawn gives the standard error;
 the interval is symmetric on the logit scale (Fisher's z for metrics from −1 to 1) with Student's t for
 the number of groups. At 30 groups a class and an AUROC of .985, the plain percentile interval held the
-truth in 85 % of simulated studies, this one in 94 % (``tests/evidence/test_intervals.py`` repeats it).
+truth in 86 % of simulated studies, this one in 94 % (``tests/evidence/test_intervals.py`` repeats it).
 
 The intervals speak about other patients of the same kind, not about training again with other images.
 """

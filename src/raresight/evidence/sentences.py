@@ -71,7 +71,9 @@ def conclusion(changes: Mapping[str, Change]) -> str:
     decided = any(is_clear(changes[name]) for name in ("sensitivity", "specificity"))
     ranking = changes["auroc"]
     if is_small(ranking):
-        return "a moved threshold, not a better ranking" if decided else "no clear change"
+        if decided:
+            return "a moved threshold, not a better ranking"
+        return "a small change of the ranking alone" if is_clear(ranking) else "no clear change"
     if is_clear(ranking):
         return (
             "a better ranking of the images"

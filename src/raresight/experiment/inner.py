@@ -31,10 +31,10 @@ def fit_with_inner(
     y = store.manifest.y
     if recipe.network:
         learn, held = inner_split(y[train], groups[train], VALIDATION_SHARE, seed)
-        fitted = recipe.fit(store, train[learn], seed, validation=train[held])
+        fitted = recipe.fit(store, train[learn], seed, groups, validation=train[held])
         return fitted, fitted.score(store, train[held]), y[train[held]]
     score = inner_scores(recipe, store, groups, train, inner_folds, seed)
-    return recipe.fit(store, train, seed), score, y[train]
+    return recipe.fit(store, train, seed, groups), score, y[train]
 
 
 def inner_scores(
@@ -52,5 +52,5 @@ def inner_scores(
     score = np.empty(len(train))
     for fold in range(folds):
         held = fold_of == fold
-        score[held] = recipe.fit(store, train[~held], seed).score(store, train[held])
+        score[held] = recipe.fit(store, train[~held], seed, groups).score(store, train[held])
     return score

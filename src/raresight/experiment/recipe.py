@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn.preprocessing import StandardScaler
 
 from raresight.balance import SAMPLERS
 from raresight.balance.plan import SynthesisPlan
 from raresight.detect import DETECTORS
 from raresight.errors import OptionError
+from raresight.experiment.balancing import Balancing, check_balance, split_balance
 from raresight.images.store import ImageStore
 from raresight.represent import REPRESENTATIONS
 from raresight.spec import Spec, parse_spec
@@ -54,6 +56,12 @@ class Recipe:
         """Whether the detector is a network: one inner split takes the place of inner folds."""
         return bool(DETECTORS[self.model.name].load().network)
 
+    @property
+    def rule(self) -> str | None:
+        """The threshold rule that the balance puts in place of the default one."""
+        rule: str | None = getattr(split_balance(self.balance)[0].make(SAMPLERS), "rule", None)
+        return rule
+
     def tuned(self, options: dict[str, dict[str, Any]]) -> Recipe:
         """Set options of the model and the balance that the user left open."""
 
@@ -66,7 +74,14 @@ class Recipe:
             merged(self.balance, options.get("balance", {})),
         )
 
-    def fit(self, store: ImageStore, rows: Rows, seed: int, validation: Rows | None = None) -> FittedRecipe:
+    def fit(
+        self,
+        store: ImageStore,
+        rows: Rows,
+        seed: int,
+        groups: Array | None = None,
+        validation: Rows | None = None,
+    ) -> FittedRecipe:
         """Learn from some rows of a store, and from no other.
 
         Parameters
@@ -75,30 +90,27 @@ class Recipe:
         rows : int64 array
             The training rows.
         seed : int
+        groups : (len(store),) array, optional
+            For samplers that heed them.
         validation : int64 array, optional
             Rows on which a network decides when to stop.
         """
-        y = store.manifest.y
+        y = store.manifest.y[rows]
         space = self.representation.make(REPRESENTATIONS).fit(store, rows)
         X = space.transform(store, rows)
-        plan = self.plan(X, y[rows], seed)
+        balancing = Balancing.of(self.balance, store, rows, seed, groups)
+        plan = balancing.plan(space, X, y)
         plan.check(len(rows))
         detector = self.model.make(DETECTORS, random_state=seed)
         scaler = StandardScaler().fit(X) if detector.scaled and X.ndim == 2 else None
-        labels = plan.labels(y[rows])
         if detector.network:
-            held = None if validation is None else (space.transform(store, validation), y[validation])
-            detector.fit(plan.view(X), labels, validation=held)
+            held = None
+            if validation is not None:
+                held = space.transform(store, validation), store.manifest.y[validation]
+            balancing.fit_network(detector, plan, space, X, y, held)
         else:
-            balanced = plan.balanced(X)
-            detector.fit(balanced if scaler is None else scaler.transform(balanced), labels)
-        return FittedRecipe(self, space, scaler, detector, plan, rows)
-
-    def plan(self, X: Array, y: Array, seed: int) -> SynthesisPlan:
-        """Decide how the training rows are balanced."""
-        sampler = self.balance.make(SAMPLERS, random_state=seed)
-        plan: SynthesisPlan = sampler.plan(X, y)
-        return plan
+            balancing.fit_classical(detector, plan, space, X, y, scaler)
+        return FittedRecipe(self, space, scaler, detector, plan, rows, balancing.shift(y))
 
 
 @dataclass(frozen=True)
@@ -114,6 +126,8 @@ class FittedRecipe:
         Numbers the training rows 0 … n − 1.
     rows : int64 array
         The training rows.
+    shift : float
+        Added to every score: what a cost makes of the log odds.
     """
 
     recipe: Recipe
@@ -122,7 +136,7 @@ class FittedRecipe:
     detector: Any
     plan: SynthesisPlan
     rows: Rows
-    params: dict[str, Any] = field(default_factory=dict)
+    shift: float = 0.0
 
     def seen(self, store: ImageStore, rows: Rows) -> Array:
         """Give rows as the detector sees them."""
@@ -131,12 +145,17 @@ class FittedRecipe:
 
     def score(self, store: ImageStore, rows: Rows) -> NDArray[np.float64]:
         """Score rows, higher = more anomalous."""
-        return np.asarray(self.detector.decision_function(self.seen(store, rows)), dtype=np.float64)
+        return self._score(self.seen(store, rows))
+
+    def _score(self, X: Array) -> NDArray[np.float64]:
+        return np.asarray(self.detector.decision_function(X), dtype=np.float64) + self.shift
 
     def predict(self, store: ImageStore, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Score rows, with the detector's own probability of an anomaly (NaN where it has none)."""
         X = self.seen(store, rows)
-        score = np.asarray(self.detector.decision_function(X), dtype=np.float64)
+        score = self._score(X)
+        if self.shift:
+            return score, expit(score)
         if not hasattr(self.detector, "predict_proba"):
             return score, np.full(len(rows), np.nan)
         return score, np.asarray(self.detector.predict_proba(X), dtype=np.float64)[:, 1]
@@ -173,7 +192,7 @@ def make_recipes(
         for space in map(parse_spec, seen):
             space.make(REPRESENTATIONS)
             for balancing in map(parse_spec, balance):
-                balancing.make(SAMPLERS)
+                check_balance(balancing, detector, space)
                 recipe = Recipe(model, space, balancing)
                 if recipe not in recipes:
                     recipes.append(recipe)

@@ -79,6 +79,8 @@ def run_task(task: Task, store: ImageStore, groups: NDArray[Any], protocol: Prot
     platt = Platt().fit(inner_score, inner_label)
     thresholds = {"default": float(fitted.detector.default_threshold)}
     thresholds |= {rule: learn(inner_score, inner_label) for rule, learn in RULES.items()}
+    if chosen.rule is not None:
+        thresholds["default"] = thresholds[chosen.rule]
     receipt = {
         "recipe": recipe.id,
         "repeat": split.repeat,

@@ -59,6 +59,7 @@ def new_folder(final: Path) -> Iterator[Path]:
         try:
             yield scratch
             try:
+                scratch.chmod(0o755)  # mkdtemp made it private
                 scratch.rename(final)
             except OSError:
                 if not final.is_dir():  # else another process was quicker: its copy is the same

@@ -5,6 +5,8 @@ from __future__ import annotations
 from monai.networks.nets import ResNet
 from torch import nn
 
+from raresight.errors import OptionError
+
 
 def residual_network(
     channels: int, *, width: int = 16, dropout: float = 0.2, outputs: int = 2
@@ -16,7 +18,7 @@ def residual_network(
     channels : int
         Of the input, 1 or 3.
     width : int
-        Feature maps of the first stage; each further one of the four has twice as many.
+        Feature maps of the first stage, a multiple of 8; each further one of the four has twice as many.
     dropout : float
         Share of the pooled features that is dropped in training, 0 to 1.
     outputs : int
@@ -26,7 +28,14 @@ def residual_network(
     -------
     torch.nn.Sequential
         (n, channels, height, width) → (n, outputs); any height and width from 32 on.
+
+    Raises
+    ------
+    OptionError
+        If the width is not a multiple of 8.
     """
+    if width < 8 or width % 8:
+        raise OptionError(f"a residual network's width must be a multiple of 8, not {width}")
     trunk = ResNet(
         block="basic",
         layers=[1, 1, 1, 1],

@@ -48,9 +48,9 @@ class ImageRows(Dataset[tuple[Tensor, dict[str, Tensor]]]):
 
     def __init__(self, images: ImageArray, target: NDArray[Any], weight: NDArray[Any] | None = None) -> None:
         self.images = images
-        self.target = torch.from_numpy(np.asarray(target, dtype=np.float32))
+        self.target = torch.from_numpy(np.array(target, dtype=np.float32))
         ones = np.ones(len(images), dtype=np.float32)
-        self.weight = torch.from_numpy(ones if weight is None else np.asarray(weight, dtype=np.float32))
+        self.weight = torch.from_numpy(ones if weight is None else np.array(weight, dtype=np.float32))
 
     def __len__(self) -> int:
         return len(self.images)

@@ -69,6 +69,7 @@ class Averaged(nn.Module):
         ema = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         self.average = AveragedModel(network, multi_avg_fn=ema, use_buffers=True)
         self.average.requires_grad_(False)
+        self.layout = fast_layout(network)
 
     def update(self) -> None:
         """Take the network's present weights into the average."""
@@ -115,7 +116,7 @@ class Trainer(NeuralNet):  # type: ignore[misc]
             return cast(Tensor, self.module_(x))
         network: ImageNetwork = self.module_.live
         planes = augment(network.pixels(x), self.augmentation, self.generator)
-        return cast(Tensor, network.body(planes.contiguous(memory_format=torch.channels_last)))
+        return cast(Tensor, network.body(planes.clone(memory_format=self.module_.layout)))
 
     def get_loss(
         self, y_pred: Tensor, y_true: dict[str, Tensor], X: Any = None, training: bool = False
@@ -147,6 +148,17 @@ class Trainer(NeuralNet):  # type: ignore[misc]
             if not any(c.misses_ >= c.patience for c in stopping):
                 raise _Interrupted from stop
         return self
+
+
+def fast_layout(network: nn.Module) -> torch.memory_format:
+    """Choose how a network's feature maps lie in memory: channels last, a quarter faster, where that is safe.
+
+    With fewer than eight channels out of a convolution, torch 2.13's backward pass on the CPU writes
+    past the end of its buffers in that layout ("double free or corruption").
+    """
+    maps = [weight.shape[0] for weight in network.parameters() if weight.ndim == 4]
+    safe = all(channels % 8 == 0 for channels in maps)
+    return torch.channels_last if safe else torch.contiguous_format
 
 
 class _Interrupted(BaseException):
@@ -199,7 +211,7 @@ def train_network(
     steps = schedule.epochs * len(order)
     # The average spans an eighth of the training, however many steps that is.
     averaged = Averaged(network, decay=max(0.0, 1 - 8 / steps))
-    averaged.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    averaged.to(memory_format=averaged.layout)  # type: ignore[call-overload]
     stopping = EarlyStopping(patience=schedule.patience, load_best=True, threshold=0.0, sink=_quiet)
     one_cycle = LRScheduler(OneCycleLR, step_every="batch", max_lr=schedule.learning_rate, total_steps=steps)
     trainer = Trainer(

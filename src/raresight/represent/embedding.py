@@ -38,6 +38,10 @@ class Embedding:
         """Give (len(rows), features) float32."""
         return self.whole(store)[rows]
 
+    def of(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Represent (n, 224, 224, c) images that are not in a store."""
+        return OnnxBackbone(lite0_onnx()).embed(images, workers=1)
+
     def whole(self, store: ImageStore, progress: Progress = silent) -> NDArray[Any]:
         """Give the features of every image, memory-mapped; computed once for a store."""
 

@@ -39,9 +39,21 @@ class PrincipalComponents:
 
     def transform(self, store: ImageStore, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Give (len(rows), components) float32."""
-        projected: NDArray[np.float32] = self.pca_.transform(self._flat(store, rows)).astype(np.float32)
+        return self._project(self._flat(store, rows))
+
+    def of(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Represent (n, s, s, c) images of a store's size that are not in a store."""
+        return self._project(_fractions(Pixels(self.size).of(images)))
+
+    def _project(self, flat: NDArray[Any]) -> NDArray[np.float32]:
+        projected: NDArray[np.float32] = self.pca_.transform(flat).astype(np.float32)
         return projected
 
     def _flat(self, store: ImageStore, rows: NDArray[np.int64]) -> NDArray[Any]:
-        pixels = Pixels(self.size).transform(store, rows)
-        return pixels.reshape(len(rows), -1).astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+        return _fractions(Pixels(self.size).transform(store, rows))
+
+
+def _fractions(pixels: NDArray[Any]) -> NDArray[np.float32]:
+    fractions: NDArray[np.float32] = pixels.reshape(len(pixels), -1).astype(np.float32)
+    fractions /= np.float32(np.iinfo(pixels.dtype).max)
+    return fractions

@@ -42,6 +42,10 @@ class Pixels:
             return store.pixels[rows]
         return self.whole(store)[rows]
 
+    def of(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Represent (n, s, s, c) images of a store's size that are not in a store."""
+        return images if images.shape[1] == self.size else reduce_pixels(images, self.size)
+
     def whole(self, store: ImageStore) -> NDArray[Any]:
         """Give the reduced pixels of every image, memory-mapped."""
         return store.derived(f"pixels-{self.size}", lambda: reduce_pixels(store.pixels, self.size))

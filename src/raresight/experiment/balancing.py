@@ -1,0 +1,195 @@
+"""The balance of a recipe at work: in which space neighbours are sought, in which rows are blended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
+
+from raresight.balance import SAMPLERS
+from raresight.balance.neighbours import Gram
+from raresight.balance.plan import SynthesisPlan
+from raresight.errors import OptionError
+from raresight.images.store import ImageStore
+from raresight.represent import REPRESENTATIONS
+from raresight.spec import Spec, parse_spec
+
+Array = NDArray[Any]
+Rows = NDArray[np.int64]
+
+SPACES = ("neighbours", "blend")
+"""Options of a balance that name a representation and are settled here, not by the sampler."""
+
+
+def split_balance(balance: Spec) -> tuple[Spec, dict[str, Spec]]:
+    """Part a balance into the sampler with its own options, and the spaces named for it."""
+    spaces = {o: parse_spec(balance.options[o]) for o in SPACES if balance.options.get(o) in REPRESENTATIONS}
+    own = {key: value for key, value in balance.options.items() if key not in spaces}
+    return Spec(balance.name, own), spaces
+
+
+def check_balance(balance: Spec, detector: Any, seen: Spec) -> None:
+    """Refuse, before any work, a balance that a detector has no place for.
+
+    Parameters
+    ----------
+    balance : Spec
+    detector : class
+    seen : Spec
+        The representation that the detector sees.
+
+    Raises
+    ------
+    OptionError
+        If the name or an option is unknown, or it does not go with the detector or the spaces.
+    """
+    sampler_spec, spaces = split_balance(balance)
+    sampler = sampler_spec.make(SAMPLERS)
+    needs = getattr(sampler, "needs", None)
+    if (needs == "network" and not detector.network) or (needs == "logits" and not detector.logits):
+        what = "a loss of its own" if needs == "network" else "log odds for a score"
+        raise OptionError(
+            f"{balance.name} needs a detector with {what}, which {detector.__name__} has not; "
+            "it takes class-weight, class-balanced and threshold"
+        )
+    if getattr(sampler, "images", False) and seen.name != "pixels":
+        raise OptionError(
+            f"{balance.name} makes images, and {detector.__name__} sees {seen}; use --representation pixels"
+        )
+    blend = spaces.get("blend")
+    if blend is not None and blend.name not in ("pixels", seen.name):
+        raise OptionError(
+            f"rows blended as {blend} cannot be turned into {seen}, which {detector.__name__} sees; "
+            f"blend in pixels or in {seen.name}, or use latent-smote"
+        )
+
+
+@dataclass(frozen=True)
+class Balancing:
+    """A sampler or cost, on the training rows of one fit.
+
+    Attributes
+    ----------
+    sampler : PlanSampler
+    spaces : dict of Spec
+        ``neighbours`` and ``blend``, where they are not what the detector sees.
+    store : ImageStore
+    rows : int64 array
+        The training rows.
+    groups : array or None
+        Of the training rows.
+    """
+
+    sampler: Any
+    spaces: dict[str, Spec]
+    store: ImageStore
+    rows: Rows
+    groups: Array | None
+
+    @classmethod
+    def of(cls, balance: Spec, store: ImageStore, rows: Rows, seed: int, groups: Array | None) -> Balancing:
+        """Build the sampler that a balance names."""
+        sampler_spec, spaces = split_balance(balance)
+        sampler = sampler_spec.make(SAMPLERS, random_state=seed)
+        return cls(sampler, spaces, store, rows, None if groups is None else groups[rows])
+
+    def plan(self, space: Any, X: Array, y: Array) -> SynthesisPlan:
+        """Decide which rows stay and which are blended.
+
+        Parameters
+        ----------
+        space : representation
+            The fitted one that the detector sees.
+        X : (n, ...) array
+            The training rows in it.
+        y : (n,) int array
+        """
+        named = self.spaces.get("neighbours")
+        if named is not None:
+            space = named.make(REPRESENTATIONS).fit(self.store, self.rows)
+            X = space.transform(self.store, self.rows)
+        gram = shared_gram(self.store, space) if getattr(self.sampler, "distances", False) else None
+        sliced = None if gram is None else gram.take(self.rows)
+        plan: SynthesisPlan = self.sampler.plan(X, y, groups=self.groups, gram=sliced)
+        return plan
+
+    def fit_classical(
+        self,
+        detector: Any,
+        plan: SynthesisPlan,
+        space: Any,
+        X: Array,
+        y: Array,
+        scaler: StandardScaler | None,
+    ) -> None:
+        """Fit a detector on the balanced rows, made at once; soft labels become weighted rows."""
+        index, labels, weight = plan.weighted(y)
+        balanced = self._balanced(plan, space, X)
+        if len(index) != len(balanced):
+            balanced = balanced[index]
+        cost = self._weights(y)
+        if cost is not None:
+            weight = cost
+        ready = balanced if scaler is None else scaler.transform(balanced)
+        detector.fit(ready, labels, sample_weight=None if (weight == 1).all() else weight)
+
+    def fit_network(
+        self,
+        detector: Any,
+        plan: SynthesisPlan,
+        space: Any,
+        X: Array,
+        y: Array,
+        held: tuple[Array, Array] | None,
+    ) -> None:
+        """Fit a network on the balanced rows, each made in the batch that uses it."""
+        loss = self.sampler.loss(y) if hasattr(self.sampler, "loss") else None
+        if loss is not None:
+            detector.set_params(loss=loss)
+        detector.fit(plan.view(X), plan.labels(y), sample_weight=self._weights(y), validation=held)
+
+    def shift(self, y: Array) -> float:
+        """Give what is added to every score."""
+        return float(self.sampler.logit_shift(y)) if hasattr(self.sampler, "logit_shift") else 0.0
+
+    def _weights(self, y: Array) -> NDArray[np.float64] | None:
+        """Give the weights of a cost, which keeps every row."""
+        if not hasattr(self.sampler, "sample_weight"):
+            return None
+        weights: NDArray[np.float64] | None = self.sampler.sample_weight(y)
+        return weights
+
+    def _balanced(self, plan: SynthesisPlan, space: Any, X: Array) -> Array:
+        blend = self.spaces.get("blend")
+        if blend is None or X.ndim > 2 or not len(plan):
+            return plan.balanced(X)
+        images = self.store.pixels[self.rows]
+        made = [space.of(batch) for batch in plan.batches(images)]
+        return np.concatenate([X[plan.keep], *made])
+
+
+def shared_gram(store: ImageStore, space: Any) -> Gram | None:
+    """Give the Gram matrix of a whole set in a space that isn't learned, if it was made before."""
+    path = gram_path(store, space)
+    if path is None or not path.exists():
+        return None
+    return Gram(np.load(path, mmap_mode="r"))
+
+
+def make_gram(store: ImageStore, space: Any) -> None:
+    """Compute and keep the Gram matrix of a whole set in a space that isn't learned."""
+    path = gram_path(store, space)
+    if path is not None:
+        store.derived(path.stem, lambda: Gram.of(space.transform(store, np.arange(len(store)))).inner)
+
+
+def gram_path(store: ImageStore, space: Any) -> Path | None:
+    """Name the file of a space's Gram matrix; None where the space is learned from training rows."""
+    if space.learned:
+        return None
+    settings = "-".join(str(value) for value in vars(space).values())
+    return store.folder / f"gram-{type(space).__name__.lower()}-{settings}.npy"
