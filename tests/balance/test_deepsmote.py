@@ -3,13 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from test_latent import discs, error, labels
 
 from raresight.balance import DeepSMOTE
 from raresight.errors import OptionError
 from raresight.networks.autoencoder import Autoencoder, Reconstruction, fit_autoencoder
 from raresight.networks.pixels import Pixels
-
-from test_latent import discs, error, labels
 
 QUICK = {"random_state": 0, "steps": 8, "latent": 8, "width": 4}
 
@@ -63,7 +62,7 @@ def test_a_batch_ends_with_mates_of_one_class_held_against_the_order_that_the_pe
         assert (target[:3] == planes[:3]).all()
         expected = planes[3:].roll(-1, dims=0) if same_order else planes[3:]
         assert (target[3:] == expected).all()
-        rows = [int(np.flatnonzero((X == image).all(axis=(1, 2, 3)))[0]) for image in x[3:].numpy()]
+        rows = [int(np.flatnonzero((image == X).all(axis=(1, 2, 3)))[0]) for image in x[3:].numpy()]
         assert len(set(rows)) == 5 and len(set(y[rows])) == 1
         classes.add(int(y[rows[0]]))
         # mean over the images plus mean over the mates, whatever their numbers
@@ -76,7 +75,7 @@ def test_the_papers_penalty_draws_images_towards_their_class_and_the_codes_does_
     X, y = discs(40, 64), labels(40, 16)
     errors = {}
     for penalty in ("paper", "published-code"):
-        codec = fit_autoencoder(X, y, penalty=penalty, latent=16, width=8, steps=150, seed=0)
+        codec = fit_autoencoder(X, y, penalty=penalty, latent=16, width=4, steps=60, seed=0)
         errors[penalty] = error(codec.decode(codec.encode(X), 64, 64), X)
     assert errors["paper"] > 1.3 * errors["published-code"]
 

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+import raresight as rs
 from raresight.balance import SMOTE, LatentSMOTE
 from raresight.balance import latent as latent_module
 from raresight.balance.latent import decoded
 from raresight.errors import DataError, OptionError
+from raresight.experiment.recipe import make_recipes
+from raresight.images.store import build_store
 from raresight.networks.autoencoder import fit_autoencoder, resized
 
 QUICK = {"random_state": 0, "steps": 8, "latent": 8, "width": 4}
@@ -19,7 +22,7 @@ def discs(n: int, side: int = 40, channels: int = 1, dtype: type = np.uint8, see
     place = np.arange(side)
     images = np.empty((n, side, side, channels), dtype)
     for i in range(n):
-        x, y, radius = random.uniform(0.3, 0.7, 2).tolist() + [random.uniform(0.1, 0.25)]
+        x, y, radius = [*random.uniform(0.3, 0.7, 2).tolist(), random.uniform(0.1, 0.25)]
         inside = np.hypot(place[:, None] - y * side, place[None] - x * side) < radius * side
         colour = random.uniform(0.6, 1, channels)
         images[i] = (np.where(inside[..., None], colour, 0.1) * np.iinfo(dtype).max).astype(dtype)
@@ -84,11 +87,11 @@ def test_neighbours_are_those_of_the_latent_space():
 def test_the_seed_decides_and_no_global_generator_is_touched():
     X, y = discs(24), labels(24)
     torch.manual_seed(1)
-    np.random.seed(1)  # noqa: NPY002
-    before = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    np.random.seed(1)
+    before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
     first, again = (LatentSMOTE(**QUICK).plan(X, y).rows(X) for _ in range(2))
     assert (torch.random.get_rng_state() == before[0]).all()
-    assert (np.random.get_state()[1] == before[1]).all()  # noqa: NPY002
+    assert (np.random.get_state()[1] == before[1]).all()
     other = LatentSMOTE(**{**QUICK, "random_state": 1}).plan(X, y).rows(X)
     assert (first == again).all() and (first != other).any()
 
@@ -100,10 +103,18 @@ def error(made: np.ndarray, wanted: np.ndarray) -> float:
 def test_training_improves_on_the_components_that_it_starts_from():
     X = discs(60, 64)
     errors = []
-    for steps in (1, 150):
+    for steps in (1, 100):
         codec = fit_autoencoder(X, latent=3, width=8, steps=steps, seed=0)
         errors.append(error(codec.decode(codec.encode(X), 64, 64), X))
     assert errors[1] < 0.8 * errors[0] < 0.8 * error(X.mean(axis=0), X)
+
+
+def test_a_rare_class_is_drawn_as_well_as_a_frequent_one():
+    X = np.concatenate([discs(90, 64), 255 - discs(6, 64, seed=1)])
+    y = labels(96, 6)
+    heeded, not_heeded = (fit_autoencoder(X, given, latent=8, width=4, steps=1) for given in (y, None))
+    drawn, others = (codec.decode(codec.encode(X[90:]), 64, 64) for codec in (heeded, not_heeded))
+    assert error(drawn, X[90:]) < 0.6 * error(others, X[90:])
 
 
 def test_only_what_is_read_is_decoded(monkeypatch):
@@ -113,7 +124,9 @@ def test_only_what_is_read_is_decoded(monkeypatch):
     counted = []
     decode = type(sampler.codec_).decode
     monkeypatch.setattr(
-        type(sampler.codec_), "decode", lambda self, codes, *size: counted.append(len(codes)) or decode(self, codes, *size)
+        type(sampler.codec_),
+        "decode",
+        lambda self, codes, *size: counted.append(len(codes)) or decode(self, codes, *size),
     )
     assert (view[np.array([3, 0])] == X[[3, 0]]).all() and counted == []
     _ = view[np.array([3, 25, 28])]
@@ -140,7 +153,9 @@ def test_groups_are_heeded_and_kept():
 
 
 @pytest.mark.parametrize(
-    "X", [np.ones((24, 30)), np.ones((24, 8, 8, 1)), np.ones((24, 8, 8, 2), np.uint8)], ids=["2-D", "float", "2c"]
+    "X",
+    [np.ones((24, 30)), np.ones((24, 8, 8, 1)), np.ones((24, 8, 8, 2), np.uint8)],
+    ids=["2-D", "float", "2c"],
 )
 def test_what_is_no_image_is_refused(X):
     with pytest.raises(DataError, match="LatentSMOTE works on uint8 or uint16 images"):
@@ -171,3 +186,14 @@ def test_images_that_are_all_alike_are_drawn_as_they_are():
     X = np.repeat(discs(1), 24, axis=0) + np.r_[np.zeros(23, np.uint8), np.uint8(1)][:, None, None, None]
     codec = fit_autoencoder(np.repeat(X[:1], 24, axis=0), latent=4, width=4, steps=2)
     assert np.abs(codec.decode(codec.encode(X), 64, 64).astype(int) - resized(X, 64, 64)).max() <= 8
+
+
+@pytest.mark.parametrize("model", ["logistic", "cnn[epochs=1]"])
+def test_detectors_train_on_decoded_images(small_set, model):
+    store = build_store(rs.load(small_set))
+    balance = "latent-smote[latent=4,steps=2,width=4]"
+    (recipe,) = make_recipes([model], [balance], None if "cnn" in model else "pixels[size=28]")
+    train, held = np.r_[0:30, 40:58], np.r_[30:40, 58:64]
+    fitted = recipe.fit(store, train, 0, validation=held if recipe.network else None)
+    assert len(fitted.plan) == 12 and fitted.plan.check(len(train)) == 0
+    assert np.isfinite(fitted.score(store, held)).all()

@@ -13,9 +13,7 @@ from raresight.errors import LeakageError
 def plan_of(n: int, m: int, seed: int = 0) -> SynthesisPlan:
     random = np.random.default_rng(seed)
     base, partner = random.integers(0, n, (2, m))
-    return SynthesisPlan(
-        base, partner, random.random(m).astype(np.float32), np.ones(m, int), np.arange(n)
-    )
+    return SynthesisPlan(base, partner, random.random(m).astype(np.float32), np.ones(m, int), np.arange(n))
 
 
 @settings(max_examples=40, deadline=None)

@@ -67,7 +67,9 @@ def test_too_few_rows_says_what_can_be_done():
     X, y = rows(60)
     y[:] = 0
     y[:4] = 1
-    with pytest.raises(DataError, match=r"4 training rows, too few .* use k_neighbors=3.*smote\[k_neighbors=3\]"):
+    with pytest.raises(
+        DataError, match=r"4 training rows, too few .* use k_neighbors=3.*smote\[k_neighbors=3\]"
+    ):
         SMOTE().fit_resample(X, y)
     y[1:4] = 0
     with pytest.raises(DataError, match="1 training row, and SMOTE needs two.*random-over"):

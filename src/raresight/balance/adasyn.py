@@ -28,6 +28,8 @@ class ADASYN(Interpolator):
         Neighbours, of any class for a row's share, of its own for its partners.
     """
 
+    distances = True
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **{k: v for k, v in Interpolator._parameter_constraints.items() if k != "k_neighbors"},
         "n_neighbors": NEIGHBOUR_COUNT,
@@ -63,7 +65,7 @@ class ADASYN(Interpolator):
         weight = share_of_strangers(training.y, self._around(training, members, "n_neighbors"), label)
         if not weight.any():
             raise _NoStrangersError(
-                f"no neighbour of class {label} is of another class, so ADASYN can't weigh its rows; use smote"
+                f"no neighbour of class {label} is of another class, which ADASYN needs; use smote"
             )
         near = self._nearest(training, members, members, "n_neighbors")
         bases, near, available = self._usable(members, near)

@@ -38,6 +38,9 @@ class PlanSampler(BaseSampler):  # type: ignore[misc]
     and decide in ``_decide``.
     """
 
+    distances = False
+    """Whether distances between all rows are needed: then a Gram matrix shared by folds is worth making."""
+
     _sampling_type = "over-sampling"
     _parameter_constraints: ClassVar[dict[str, Any]] = {**OVER, **SEEDED}
 
@@ -209,7 +212,7 @@ def check_numbers(Z: Array) -> None:
         If Z isn't numeric, or a row holds NaN or infinity.
     """
     check_kind(Z)
-    if Z.dtype.kind != "f" or not width(Z):
+    if Z.dtype.kind != "f":
         return
     for piece in pieces(len(Z), width(Z)):
         with np.errstate(over="ignore", invalid="ignore"):
@@ -225,12 +228,14 @@ def check_numbers(Z: Array) -> None:
 
 
 def check_kind(Z: Array) -> None:
-    """Refuse what isn't numeric.
+    """Refuse what isn't numeric, or is empty.
 
     Raises
     ------
     DataError
-        If Z's dtype isn't one of real numbers.
+        If Z's dtype isn't one of real numbers, or its rows have no features.
     """
     if Z.dtype.kind not in "fiub":
         raise UnusableRowsError(f"rows of dtype {Z.dtype} can't be blended; give one array of real numbers")
+    if not width(Z):
+        raise UnusableRowsError("the rows have no features to compare; give at least one")

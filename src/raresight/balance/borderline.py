@@ -51,6 +51,8 @@ class BorderlineSMOTE(Interpolator):
     kind : {"borderline-1", "borderline-2"}
     """
 
+    distances = True
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **Interpolator._parameter_constraints,
         "m_neighbors": NEIGHBOUR_COUNT,
@@ -173,6 +175,8 @@ class SVMSMOTE(Interpolator):
     out_step : float
         0 … 1, how far outwards at most.
     """
+
+    distances = True
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **Interpolator._parameter_constraints,

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval
 
 from raresight.balance.geometric import lengths
 from raresight.balance.interpolation import Interpolator, Pairs, Random, Training
+from raresight.balance.neighbours import UnusableRowsError
 
 
 class BoundarySMOTE(Interpolator):
@@ -42,6 +43,8 @@ class BoundarySMOTE(Interpolator):
     reach : float
         At least 0.
     """
+
+    distances = True
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **{k: v for k, v in Interpolator._parameter_constraints.items() if k != "k_neighbors"},
@@ -79,7 +82,7 @@ class BoundarySMOTE(Interpolator):
         members = training.members(label)
         k = min(max(5, math.ceil(self.share * len(members))), len(members) - 1)
         if k < 1:
-            self._refuse(label, members)
+            raise UnusableRowsError(self._too_few(label, len(members), 1, "share"))
         strangers = np.flatnonzero(training.y != label)
         foreign = training.near.nearest(members, strangers, 1)[:, 0]
         near = training.near.nearest(members, members, k, self._barriers(training, members))
@@ -88,8 +91,3 @@ class BoundarySMOTE(Interpolator):
         room = lengths(training.Z, members, foreign)[np.searchsorted(members, pairs.partner)]
         beyond = np.minimum(self.reach, np.divide(0.5 * room, way, out=np.zeros(count), where=way > 0))
         return Pairs(pairs.base, pairs.partner, pairs.step * (1 + beyond))
-
-    def _refuse(self, label: Any, members: Any) -> None:
-        from raresight.balance.neighbours import UnusableRowsError
-
-        raise UnusableRowsError(self._too_few(label, len(members), 1, "share"))

@@ -34,6 +34,8 @@ class Cleaner(PlanSampler):
         What imbalanced-learn 0.14 does instead: with copies among the rows, a row may be its own neighbour.
     """
 
+    distances = True
+
     _sampling_type = "clean-sampling"
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **CLEAN,

@@ -45,6 +45,8 @@ class EOS(PlanSampler):
         Largest step, above 0 and at most 1; the paper's is 1.
     """
 
+    distances = True
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **PlanSampler._parameter_constraints,
         "k_neighbors": [Interval(numbers.Integral, 1, None, closed="left")],

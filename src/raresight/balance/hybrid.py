@@ -25,6 +25,8 @@ Rows = NDArray[np.int64]
 class Hybrid(PlanSampler):
     """Base of the samplers that clean what SMOTE made."""
 
+    distances = True
+
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **PlanSampler._parameter_constraints,
         "k_neighbors": NEIGHBOUR_COUNT,

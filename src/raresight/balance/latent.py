@@ -153,7 +153,7 @@ class LatentSMOTE(PlanSampler):
 
     def _train(self, images: Array, y: Array, seed: int) -> ImageCodec:
         return fit_autoencoder(
-            images, latent=self.latent, width=self.width, steps=self.steps, device=self.device, seed=seed
+            images, y, latent=self.latent, width=self.width, steps=self.steps, device=self.device, seed=seed
         )
 
     def _plan(self, Z: Array, y: Array, groups: Array | None, gram: Gram | None) -> SynthesisPlan:

@@ -17,7 +17,10 @@ Array = NDArray[Any]
 Rows = NDArray[np.int64]
 
 BLOCK_BYTES = 1 << 25
-"""How much a block of centred features, or of distances, may take."""
+"""How much a block of centred features may take."""
+
+PIECE_BYTES = 1 << 22
+"""How much a block of distances may take: small enough for the processor's cache."""
 
 FEATURES_AT_ONCE = 2048
 """More at a time would not make the product faster, and would not stay in the cache."""
@@ -182,17 +185,24 @@ class Gram(Distances):
         squared *= -2.0
         squared += self.norms[rows][:, None]
         squared += self.norms[others][None, :]
-        return np.maximum(squared, 0.0, out=squared)
+        return np.asarray(np.maximum(squared, 0.0, out=squared))
+
+    def wide(self, rows: Rows) -> Array:
+        """Give whole rows of `inner` as a fresh array; `at` says which of their columns are meant."""
+        return np.take(self.inner, self.at(rows), axis=0)
+
+    def at(self, rows: Rows) -> Rows:
+        """Give the places of rows in `inner`."""
+        return rows if self.index is None else self.index[rows]
 
     def products(self, rows: Rows, others: Rows) -> Array:
         """Give the inner product of each row with the other at the same place, (len(rows),)."""
-        left, right = (r if self.index is None else self.index[r] for r in (rows, others))
-        return np.asarray(self.inner[left, right])
+        return np.asarray(self.inner[self.at(rows), self.at(others)])
 
     def between(self, rows: Rows, others: Rows) -> Array:
         """Give the Euclidean distance of each row to the other at the same place, (len(rows),)."""
         squared = self.norms[rows] + self.norms[others] - 2 * self.products(rows, others)
-        return np.sqrt(np.maximum(squared, 0))
+        return np.asarray(np.sqrt(np.maximum(squared, 0)))
 
     def keys(self, rows: Rows, others: Rows) -> Array:
         """See `Distances.keys`."""
@@ -366,7 +376,7 @@ def smallest(keys: Array, k: int, others: Rows) -> Rows:
 
 def pieces(rows: int, columns: int) -> Iterator[slice]:
     """Cut rows into blocks whose distances fit the memory set aside for them."""
-    size = max(1, BLOCK_BYTES // (4 * max(1, columns)))
+    size = max(1, PIECE_BYTES // (4 * max(1, columns)))
     for start in range(0, rows, size):
         yield slice(start, min(start + size, rows))
 

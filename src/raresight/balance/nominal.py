@@ -241,7 +241,8 @@ def split_columns(table: Any, which: Any) -> Columns:
     if not len(at) or not len(rest):
         sort = "nominal" if not len(rest) else "numeric"
         raise OptionError(
-            f"SMOTE-NC is for columns of both sorts, and all are {sort} (n_features={frame.shape[1]}); name the nominal ones"
+            f"SMOTE-NC is for columns of both sorts, and all are {sort} (n_features={frame.shape[1]}); "
+            "name the nominal ones"
         )
     try:
         numbers = frame.iloc[:, rest].to_numpy()

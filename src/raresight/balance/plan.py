@@ -256,13 +256,14 @@ class PlannedRows:
         self.shape = (len(plan.keep) + len(plan), *X.shape[1:])
         self.dtype = X.dtype
         self.ndim = X.ndim
+        self.n_real = len(plan.keep)
 
     def __len__(self) -> int:
         return int(self.shape[0])
 
     def __getitem__(self, index: Any) -> Array:
         if np.ndim(index) == 0 and not isinstance(index, slice):
-            return self[np.asarray([index])][0]
+            return np.asarray(self[np.asarray([index])][0])
         wanted = np.arange(len(self))[index]
         plan, kept = self.plan, len(self.plan.keep)
         found = np.empty((len(wanted), *self.shape[1:]), self.dtype)

@@ -42,37 +42,41 @@ class WithSynthetic(Distances):
 
     def keys(self, rows: Rows, others: Rows) -> Array:
         """See `Distances.keys`."""
-        inner = self._with_originals(rows)
+        wide = self._wide(rows)
         made = others >= self.count
-        whole = np.empty((len(rows), len(others)), inner.dtype)
-        if made.all() or not made.any() or (np.diff(made.astype(np.int8)) >= 0).all():
-            first = int((~made).sum())
-            whole[:, :first] = inner if first == self.count else np.take(inner, others[:first], axis=1)
-            whole[:, first:] = self._with_made(inner, others[first:] - self.count)
+        whole = np.empty((len(rows), len(others)), wide.dtype)
+        first = int((~made).sum())
+        if not made[:first].any():
+            # The usual order: contiguous halves, which numpy fills without another copy.
+            np.take(wide, self.gram.at(others[:first]), axis=1, out=whole[:, :first], mode="clip")
+            whole[:, first:] = self._with_made(wide, others[first:] - self.count)
         else:
-            whole[:, ~made] = np.take(inner, others[~made], axis=1)
-            whole[:, made] = self._with_made(inner, others[made] - self.count)
+            whole[:, ~made] = np.take(wide, self.gram.at(others[~made]), axis=1)
+            whole[:, made] = self._with_made(wide, others[made] - self.count)
         return as_keys(whole, self.norms[others], self.gram.metric)
 
-    def _with_originals(self, rows: Rows) -> Array:
-        """Give inner products with all training rows."""
+    def _wide(self, rows: Rows) -> Array:
+        """Give inner products with all rows of the Gram matrix's set."""
         made = rows >= self.count
         if not made.any():
-            return self.gram.matrix(rows)
+            return self.gram.wide(rows)
         synthetic = rows[made] - self.count
-        inner = np.empty((len(rows), self.count), self.gram.inner.dtype)
-        inner[~made] = self.gram.matrix(rows[~made])
-        mixed = self.gram.matrix(self.base[synthetic])
+        mixed = self.gram.wide(self.base[synthetic])
         mixed *= self.near[synthetic, None]
-        mixed += self.far[synthetic, None] * self.gram.matrix(self.partner[synthetic])
-        inner[made] = mixed
-        return inner
+        other = self.gram.wide(self.partner[synthetic])
+        other *= self.far[synthetic, None]
+        mixed += other
+        if made.all():
+            return mixed
+        wide = np.empty((len(rows), mixed.shape[1]), mixed.dtype)
+        wide[~made], wide[made] = self.gram.wide(rows[~made]), mixed
+        return wide
 
-    def _with_made(self, inner: Array, synthetic: Rows) -> Array:
-        """Give inner products with synthetic rows, from those with all training rows."""
-        mixed = np.take(inner, self.base[synthetic], axis=1)
+    def _with_made(self, wide: Array, synthetic: Rows) -> Array:
+        """Give inner products with synthetic rows, from those with their parents."""
+        mixed = np.take(wide, self.gram.at(self.base[synthetic]), axis=1)
         mixed *= self.near[synthetic]
-        other = np.take(inner, self.partner[synthetic], axis=1)
+        other = np.take(wide, self.gram.at(self.partner[synthetic]), axis=1)
         other *= self.far[synthetic]
         mixed += other
         return np.asarray(mixed)

@@ -24,9 +24,7 @@ def demo(
     from raresight.images.load import load
 
     images = load(DATA)
-    say(
-        f"{len(images)} made-up brain slices, one in seven with a lesion: three detectors, with and without SMOTE"
-    )
+    say(f"{len(images)} made-up brain slices, one in seven with a lesion")
     run = compare(
         images,
         models=["cnn", "svm", "rf"],

@@ -75,7 +75,7 @@ def synthesise(
     labels = found[0].labels
     classes = {str(label): int((labels == label).sum()) for label in images.classes}
     counted = ", ".join(f"{count} {label}" for label, count in classes.items())
-    path = write_sheet(found, out, heading=f"{images.name}: {counted}", count=count, seed=seed)
+    path = write_sheet(found, out, heading=f"{Path(images.name).name}: {counted}", count=count, seed=seed)
     if as_json:
         print_json(
             {
@@ -110,8 +110,8 @@ def _print_table(found: list[Synthesis], space: str) -> None:
             f"{quality.density:.2f}",
             f"{quality.coverage:.2f}",
         )
-    console = Console(highlight=False)
-    console.print(table, width=max(console.width, 160))
+    # A console narrower than the table would cut names short.
+    Console(highlight=False, width=max(Console().width, 160)).print(table)
 
 
 def _names(text: str | None) -> list[str]:

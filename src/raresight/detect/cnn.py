@@ -14,10 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from raresight.errors import DataError, OptionError
 from raresight.images.augment import Augmentation, find_augmentation
-from raresight.networks.pixels import ImageNetwork, Normalise, Pixels
+from raresight.networks.pixels import ImageNetwork, Mean, Normalise, Pixels
 from raresight.networks.residual import residual_network
 from raresight.networks.rows import ImageArray, ImageRows, channel_statistics
 from raresight.networks.training import (
+    Loss,
     Schedule,
     find_device,
     local_seed,
@@ -25,12 +26,17 @@ from raresight.networks.training import (
     train_network,
 )
 
+MEMBER_STRIDE = 1_000_003
+"""Between the seeds of the members, so that the members of neighbouring seeds are not the same."""
+
 
 class CNN(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A residual network of 0.3 million parameters (He et al. 2016), from MONAI, trained through skorch.
+    """Two residual networks of 0.3 million parameters (He et al. 2016), from MONAI, trained through skorch.
 
-    AdamW with a one-cycle learning rate; the weights of the best epoch on a validation part, which
-    training never sees, are kept. The same data, settings and number of threads give the same scores.
+    AdamW with a one-cycle learning rate; a validation part, which training never sees, says when to stop
+    early, and then the weights of its best epoch are kept. The score is the mean of the members' logits:
+    on few images, two networks of 25 epochs rank better than one of 50 in the same time (Lakshminarayanan
+    et al. 2017). The same data, settings and number of threads give the same scores.
 
     Parameters
     ----------
@@ -40,6 +46,10 @@ class CNN(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Feature maps of the first stage.
     dropout : float
         Share of the pooled features dropped in training, 0 to below 1.
+    members : int
+        Networks trained from different first weights, whose logits are averaged.
+    loss : callable, optional
+        From logits (n, 2) and class shares (n, 2) to (n,) losses; by default cross-entropy.
     epochs, patience, batch_size, learning_rate, weight_decay
         See `raresight.networks.training.Schedule`.
     augmentation : str or Augmentation
@@ -54,11 +64,12 @@ class CNN(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes
     ----------
     network_ : ImageNetwork
-        The trained network, on the CPU: stored pixels (n, height, width, channels) → logits (n, 2).
+        The trained members as one network, on the CPU: stored pixels (n, height, width, channels) →
+        logits (n, 2).
     classes_ : (2,) int array
         0 = normal, 1 = anomalous.
     history_ : list of dict
-        One an epoch: ``epoch, train_loss, valid_loss``.
+        One an epoch of each member: ``member, epoch, train_loss, valid_loss``.
     validation_scores_ : (m,) float array
         Scores of the validation rows, in their order.
     """
@@ -66,6 +77,7 @@ class CNN(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     sees = "pixels"
     scaled = False
     network = True
+    logits = True
     default_threshold = 0.0
 
     def __init__(
@@ -74,7 +86,9 @@ class CNN(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         pixels: int = 112,
         width: int = 16,
         dropout: float = 0.2,
-        epochs: int = 40,
+        members: int = 2,
+        loss: Loss | None = None,
+        epochs: int = 25,
         patience: int = 15,
         batch_size: int = 16,
         learning_rate: float = 3e-3,
@@ -87,6 +101,8 @@ class CNN(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.pixels = pixels
         self.width = width
         self.dropout = dropout
+        self.members = members
+        self.loss = loss
         self.epochs = epochs
         self.patience = patience
         self.batch_size = batch_size
@@ -150,21 +166,31 @@ class CNN(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         pixels = Pixels(X.dtype, factor)
         mean, std = channel_statistics(train.images, pixels, rows=getattr(train.images, "n_real", None))
-        with local_seed(self.random_state, device):
-            body = residual_network(channels, width=self.width, dropout=self.dropout)
-            network = ImageNetwork(pixels, torch.nn.Sequential(Normalise(mean, std), body))
-        self.history_ = train_network(
-            network,
-            train,
-            held,
-            schedule=Schedule(
-                self.epochs, self.patience, self.batch_size, self.learning_rate, self.weight_decay
-            ),
-            augmentation=augmentation,
-            device=device,
-            seed=self.random_state,
+        if self.members < 1:
+            raise OptionError(f"cnn[members={self.members}] is too small; choose at least 1")
+        schedule = Schedule(
+            self.epochs, self.patience, self.batch_size, self.learning_rate, self.weight_decay
         )
-        self.network_ = network
+        bodies: list[torch.nn.Module] = []
+        self.history_ = []
+        for member in range(self.members):
+            seed = self.random_state + member * MEMBER_STRIDE
+            with local_seed(seed, device):
+                body = residual_network(channels, width=self.width, dropout=self.dropout)
+                network = ImageNetwork(pixels, torch.nn.Sequential(Normalise(mean, std), body))
+            epochs = train_network(
+                network,
+                train,
+                held,
+                criterion=self.loss,
+                schedule=schedule,
+                augmentation=augmentation,
+                device=device,
+                seed=seed,
+            )
+            self.history_ += [{"member": member, **epoch} for epoch in epochs]
+            bodies.append(network.body)
+        self.network_ = ImageNetwork(pixels, Mean(bodies)).eval()
         self.classes_ = np.array([0, 1])
         self.validation_scores_ = self.decision_function(held.images)
         return self
@@ -193,7 +219,7 @@ class CNN(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: ImageArray) -> NDArray[np.int64]:
         """(n,) 1 where anomalous is the likelier class."""
-        return (self.decision_function(X) > 0).astype(np.int64)
+        return (self.decision_function(X) >= self.default_threshold).astype(np.int64)
 
     @staticmethod
     def search_space(trial: Any) -> dict[str, Any]:

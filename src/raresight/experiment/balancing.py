@@ -112,7 +112,7 @@ class Balancing:
         if named is not None:
             space = named.make(REPRESENTATIONS).fit(self.store, self.rows)
             X = space.transform(self.store, self.rows)
-        gram = shared_gram(self.store, space) if getattr(self.sampler, "distances", False) else None
+        gram = shared_gram(self.store, space) if self.sampler.distances else None
         sliced = None if gram is None else gram.take(self.rows)
         plan: SynthesisPlan = self.sampler.plan(X, y, groups=self.groups, gram=sliced)
         return plan
@@ -170,6 +170,25 @@ class Balancing:
         images = self.store.pixels[self.rows]
         made = [space.of(batch) for batch in plan.batches(images)]
         return np.concatenate([X[plan.keep], *made])
+
+
+GRAM_ROWS = 30_000
+"""Sets with more images than this have no shared Gram matrix: it would take over 3.6 GB."""
+
+
+def prepare_gram(store: ImageStore, balance: Spec, seen: Spec) -> None:
+    """Make the Gram matrix that a balance's fits will share, if it needs one.
+
+    Parameters
+    ----------
+    store : ImageStore
+    balance : Spec
+    seen : Spec
+        The representation that the detector sees.
+    """
+    sampler, spaces = split_balance(balance)
+    if SAMPLERS[sampler.name].load().distances and len(store) <= GRAM_ROWS:
+        make_gram(store, spaces.get("neighbours", seen).make(REPRESENTATIONS))
 
 
 def shared_gram(store: ImageStore, space: Any) -> Gram | None:

@@ -12,7 +12,7 @@ from raresight.experiment.recipe import FittedRecipe, Recipe
 from raresight.images.splits import Rows, fewest_groups, inner_split, stratified_group_folds
 from raresight.images.store import ImageStore
 
-VALIDATION_SHARE = 0.2
+VALIDATION_SHARE = 0.15
 """Share of the training rows on which a network decides when to stop."""
 
 

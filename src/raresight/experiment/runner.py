@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raresight.errors import OptionError
+from raresight.experiment.balancing import prepare_gram
 from raresight.experiment.protocol import Protocol
 from raresight.experiment.recipe import Recipe, make_recipes
 from raresight.experiment.run import Run, locked, open_run
@@ -121,6 +122,8 @@ def _prepare(store: ImageStore, tasks: Sequence[Task], progress: Progress) -> No
             Embedding(**spec.options).whole(store, progress)
         elif spec.name == "pixels" and Pixels(**spec.options).size < store.preprocess.size:
             Pixels(**spec.options).whole(store)
+    for recipe in {t.recipe.id: t.recipe for t in tasks}.values():
+        prepare_gram(store, recipe.balance, recipe.representation)
 
 
 def _work(

@@ -24,7 +24,7 @@ CHECKED_ROWS = 64
 """Training images on whose reconstruction the best epoch is chosen."""
 
 COMPONENT_ROWS = 1000
-"""Training images from which the principal components are computed, at most."""
+"""Training images from which the mean image and the components are computed, at most."""
 
 IMAGES_AN_EPOCH = 960
 """A small set is gone through several times before its reconstruction is looked at again."""
@@ -109,11 +109,13 @@ class Autoencoder(nn.Module):
 
     def forward(self, planes: Tensor) -> Tensor:
         """Reconstruct; in training, the last `mates` images from each other's codes."""
-        codes = self.encode(planes)
-        if self.training and self.mates:
-            own, mates = codes[: -self.mates], codes[-self.mates :]
-            codes = torch.cat([own, (mates.detach() if self.detach else mates).roll(-1, dims=0)])
-        return self.decode(codes)
+        if not (self.training and self.mates):
+            return self.decode(self.encode(planes))
+        # Apart: in one batch, batch normalisation would carry the penalty over to the images' own codes.
+        own = self.decode(self.encode(planes[: -self.mates]))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.detach):
+            codes = self.encode(planes[-self.mates :]).roll(-1, dims=0)
+        return torch.cat([own, self.decode(codes)])
 
 
 def _down(inner: int, outer: int) -> list[nn.Module]:
@@ -255,7 +257,7 @@ def fit_autoencoder(
     images : (n, height, width, 1 or 3) uint8 or uint16 array
         Read a block at a time; kept at 64 × 64.
     labels : (n,) array, optional
-        Classes, needed for the penalty.
+        Classes: the components give each the same weight, and the penalty needs them.
     penalty : {"paper", "published-code"}, optional
         DeepSMOTE's, see `raresight.balance.deepsmote.DeepSMOTE`.
     latent, width : int
@@ -283,7 +285,7 @@ def fit_autoencoder(
     mates = 0
     if penalty is not None and labels is not None:
         mates = min(batch_size, int(np.unique(labels, return_counts=True)[1].min()))
-    repeat = max(1, IMAGES_AN_EPOCH // len(small))
+    repeat = max(1, min(IMAGES_AN_EPOCH, steps * batch_size) // len(small))
     rows_an_epoch = Reconstruction(
         small,
         pixels,
@@ -298,7 +300,7 @@ def fit_autoencoder(
     found = find_device(device)
     with local_seed(seed, found):
         body = Autoencoder(
-            *_principal_components(small, pixels, latent, seed),
+            *_principal_components(small, labels, pixels, latent, seed),
             width=width,
             mates=mates,
             detach=penalty == "published-code",
@@ -338,18 +340,35 @@ def _to_pixels(planes: Tensor, full: float, dtype: np.dtype[Any]) -> NDArray[Any
 
 
 def _principal_components(
-    small: NDArray[Any], pixels: Pixels, latent: int, seed: int
+    small: NDArray[Any], labels: NDArray[Any] | None, pixels: Pixels, latent: int, seed: int
 ) -> tuple[Tensor, Tensor, float]:
-    """Mean image, components and their coefficients' usual size, from at most `COMPONENT_ROWS` images."""
-    some = np.sort(np.random.default_rng(seed).permutation(len(small))[:COMPONENT_ROWS])
+    """Mean image, components and their coefficients' usual size, every class weighing the same."""
+    some = _spread(len(small), labels, seed)
     planes = pixels(read_block(small, some))
-    mean = planes.mean(dim=0)
-    flat = (planes - mean).flatten(1)
+    weight = torch.ones(len(some), 1)
+    if labels is not None:
+        _, which, counts = np.unique(labels[some], return_inverse=True, return_counts=True)
+        weight = torch.from_numpy(len(some) / (len(counts) * counts[which])).float()[:, None]
+    flat = planes.flatten(1)
+    mean = (weight * flat).mean(dim=0)
+    flat = (flat - mean) * weight.sqrt()
     values, vectors = torch.linalg.eigh(flat.double() @ flat.double().T)
     # Directions that hold nothing but rounding are left out; their rows stay zero.
     kept = torch.nonzero(values > 1e-9 * values.max().clamp_min(1e-12)).flatten().flip(0)[:latent]
     components = torch.zeros(latent, flat.shape[1])
-    found = (vectors[:, kept] / values[kept].sqrt()).T.float() @ flat
-    components[: len(kept)] = found
+    components[: len(kept)] = (vectors[:, kept] / values[kept].sqrt()).T.float() @ flat
     scale = float((values[kept].mean() / len(some)).sqrt()) if len(kept) else 1.0
-    return mean, components, scale
+    return mean.view(planes.shape[1:]), components, scale
+
+
+def _spread(n: int, labels: NDArray[Any] | None, seed: int) -> NDArray[np.int64]:
+    """Draw the rows that components are computed of; of few rare rows none is left out."""
+    order = np.random.default_rng(seed).permutation(n)
+    if labels is not None and n > COMPONENT_ROWS:
+        # Each class's first, second, third … row in turn.
+        turn = np.empty(n, np.int64)
+        for label in np.unique(labels):
+            members = labels[order] == label
+            turn[members] = np.arange(members.sum())
+        order = order[np.argsort(turn, kind="stable")]
+    return np.sort(order[:COMPONENT_ROWS])

@@ -82,6 +82,23 @@ class Normalise(nn.Module):
         return (planes - self.mean) / self.std
 
 
+class Mean(nn.Module):
+    """The mean of several networks' outputs for the same input.
+
+    Parameters
+    ----------
+    members : sequence of torch.nn.Module
+    """
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """(n, channels, height, width) → what each member gives, averaged."""
+        return torch.stack([member(planes) for member in self.members]).mean(dim=0)
+
+
 class ImageNetwork(nn.Module):
     """A whole network: `pixels`, then `body`. In training, augmentation stands between the two.
 

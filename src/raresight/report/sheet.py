@@ -20,10 +20,10 @@ from raresight.report.theme import PAPER
 
 Array = NDArray[Any]
 
-FORMATS: dict[str, dict[str, Any]] = {".png": {}, ".jpg": {"quality": 76}, ".jpeg": {"quality": 76}}
+FORMATS: dict[str, dict[str, Any]] = {".png": {}, ".jpg": {"quality": 60}, ".jpeg": {"quality": 60}}
 """Endings of a sheet's file, and how each is saved."""
 
-TILE, GAP, LINE, TEXT, TITLE = 104, 6, 15, 12, 15
+TILE, GAP, LINE, TEXT, TITLE = 96, 6, 15, 12, 15
 """Sides and heights in pixels: an image, the space between two, a line of text, its letters, a title's."""
 
 COLUMNS = 6
@@ -160,12 +160,14 @@ def _block(synthesis: Synthesis, families: Sequence[Family]) -> Image.Image:
     width = COLUMNS * (TILE + GAP) + GAP
     caption = textwrap.wrap(describe(synthesis.quality), width // 6)
     spaces = f"neighbours in {_space(synthesis.neighbours)}, blend in {_space(synthesis.blend)}"
-    top = TITLE + LINE * (len(caption) + 1) + 3 * GAP
+    top = TITLE + LINE * (len(caption) + 2) + 4 * GAP
     canvas = Image.new("RGB", (width, top + len(families) * (TILE + LINE + GAP)), PAPER.surface)
     draw = ImageDraw.Draw(canvas)
     draw.text((GAP, GAP), str(synthesis.balance), PAPER.ink, ImageFont.load_default(TITLE))
     for number, line in enumerate([spaces, *caption]):
         _write(draw, GAP, GAP + TITLE + 4 + number * LINE, line, PAPER.muted)
+    for column, name in ((0, "base"), (1, "from base to partner"), (COLUMNS - 1, "partner")):
+        _write(draw, GAP + column * (TILE + GAP), top - LINE - 4, name, PAPER.ink)
     for number, family in enumerate(families):
         _draw_family(canvas, draw, family, top + number * (TILE + LINE + GAP))
     return canvas
@@ -181,17 +183,27 @@ def _draw_family(canvas: Image.Image, draw: ImageDraw.ImageDraw, family: Family,
         canvas.paste(_picture(image), (left, top))
         if own:
             draw.rectangle((left - 3, top - 3, left + TILE + 2, top + TILE + 2), outline=OWN, width=3)
-        _write(draw, left, top + TILE + 2, label, OWN if own else PAPER.muted)
+        _write(draw, left, top + TILE + 2, _fitted(label), OWN if own else PAPER.muted)
 
-    put(0, family.base, f"base: {family.classes[0]}")
+    put(0, family.base, family.classes[0])
     for number, (image, step) in enumerate(zip(family.children, family.steps, strict=True)):
         own = number == family.own
-        put(1 + number, image, f"child, step {step:.2f}" if own else f"step {step:.2f}", own)
-    put(COLUMNS - 1, family.partner, f"partner: {family.classes[1]}")
+        put(1 + number, image, f"step {step:.2f}, made" if own else f"step {step:.2f}", own)
+    put(COLUMNS - 1, family.partner, family.classes[1])
 
 
 def _write(draw: ImageDraw.ImageDraw, left: int, top: int, text: str, colour: str) -> None:
     draw.text((left, top), text, colour, ImageFont.load_default(TEXT))
+
+
+def _fitted(text: str) -> str:
+    """Cut a text to the width of an image."""
+    font = ImageFont.load_default(TEXT)
+    if font.getlength(text) <= TILE:
+        return text
+    while text and font.getlength(f"{text}…") > TILE:
+        text = text[:-1]
+    return f"{text}…"
 
 
 def _picture(image: Array) -> Image.Image:
