@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import raresight as rs
 from raresight.errors import OptionError
@@ -57,6 +58,31 @@ def test_reduced_pixels_are_means_of_squares(store: ImageStore):
     expected = store.pixels[7].astype(float).reshape(112, 2, 112, 2).mean(axis=(1, 3))
     assert np.abs(small[7, ..., 0] - expected).max() <= 0.5
     assert (Pixels(224).transform(store, np.array([3])) == store.pixels[3]).all()
+
+
+def coloured_store(tmp_path: Path, coloured: int) -> ImageStore:
+    random = np.random.default_rng(0)
+    for i in range(30):
+        image = np.repeat(random.integers(0, 200, (32, 32, 1), np.uint8), 3, axis=2)
+        if i < coloured:
+            image[..., 0] += 50
+        (tmp_path / ["no", "yes"][i % 2]).mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / ["no", "yes"][i % 2] / f"{i}.png")
+    return build_store(rs.load(tmp_path), Preprocess(32))
+
+
+def test_a_few_coloured_images_are_seen_in_grey_and_many_in_colour(tmp_path: Path):
+    (tmp_path / "few").mkdir()
+    few = coloured_store(tmp_path / "few", 2)
+    assert few.pixels.shape[3] == 3
+    seen = Pixels(16).fit(few, np.arange(30)).transform(few, np.arange(30))
+    assert seen.shape == (30, 16, 16, 1)
+    expected = few.pixels[29].astype(float).mean(axis=2).reshape(16, 2, 16, 2).mean(axis=(1, 3))
+    assert np.abs(seen[29, ..., 0] - expected).max() <= 1
+    assert Pixels(16, "keep").fit(few, np.arange(30)).transform(few, np.arange(3)).shape[3] == 3
+    (tmp_path / "many").mkdir()
+    many = coloured_store(tmp_path / "many", 10)
+    assert Pixels(16).fit(many, np.arange(30)).transform(many, np.arange(30)).shape[3] == 3
 
 
 def test_reduction_keeps_16_bit():

@@ -120,7 +120,7 @@ def _prepare(store: ImageStore, tasks: Sequence[Task], progress: Progress) -> No
     for spec in spaces.values():
         if spec.name == "embedding":
             Embedding(**spec.options).whole(store, progress)
-        elif spec.name == "pixels" and Pixels(**spec.options).size < store.preprocess.size:
+        elif spec.name == "pixels":
             Pixels(**spec.options).whole(store)
     for recipe in {t.recipe.id: t.recipe for t in tasks}.values():
         prepare_gram(store, recipe.balance, recipe.representation)

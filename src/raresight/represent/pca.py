@@ -32,6 +32,7 @@ class PrincipalComponents:
 
     def fit(self, store: ImageStore, rows: NDArray[np.int64]) -> PrincipalComponents:
         """Find the components of some rows."""
+        self.pixels_ = Pixels(self.size).fit(store, rows)
         flat = self._flat(store, rows)
         count = min(self.components, *flat.shape)
         self.pca_ = PCA(count, svd_solver="randomized", random_state=0).fit(flat)
@@ -43,14 +44,14 @@ class PrincipalComponents:
 
     def of(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Represent (n, s, s, c) images of a store's size that are not in a store."""
-        return self._project(_fractions(Pixels(self.size).of(images)))
+        return self._project(_fractions(self.pixels_.of(images)))
 
     def _project(self, flat: NDArray[Any]) -> NDArray[np.float32]:
         projected: NDArray[np.float32] = self.pca_.transform(flat).astype(np.float32)
         return projected
 
     def _flat(self, store: ImageStore, rows: NDArray[np.int64]) -> NDArray[Any]:
-        return _fractions(Pixels(self.size).transform(store, rows))
+        return _fractions(self.pixels_.transform(store, rows))
 
 
 def _fractions(pixels: NDArray[Any]) -> NDArray[np.float32]:
