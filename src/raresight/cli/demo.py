@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-DATA = "phantom:brain?n=300&anomalies=0.15&difficulty=0.35"
+DATA = "phantom:brain?n=240&anomalies=0.2&difficulty=0.35"
 
 
 def demo(
@@ -24,7 +24,7 @@ def demo(
     from raresight.images.load import load
 
     images = load(DATA)
-    say(f"{len(images)} made-up brain slices, one in seven with a lesion")
+    say(f"{len(images)} made-up brain slices, one in five with a lesion")
     run = compare(
         images,
         models=["cnn", "svm", "rf"],
