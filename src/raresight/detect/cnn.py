@@ -36,7 +36,8 @@ class CNN(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     AdamW with a one-cycle learning rate; a validation part, which training never sees, says when to stop
     early, and then the weights of its best epoch are kept. The score is the mean of the members' logits:
     on few images, two networks of 25 epochs rank better than one of 50 in the same time (Lakshminarayanan
-    et al. 2017). The same data, settings and number of threads give the same scores.
+    et al. 2017). Where training mirrors images, a score is the mean over the image and its mirror image.
+    The same data, settings and number of threads give the same scores.
 
     Parameters
     ----------
@@ -190,7 +191,7 @@ class CNN(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
             self.history_ += [{"member": member, **epoch} for epoch in epochs]
             bodies.append(network.body)
-        self.network_ = ImageNetwork(pixels, Mean(bodies)).eval()
+        self.network_ = ImageNetwork(pixels, Mean(bodies, mirrored=augmentation.flip_horizontal)).eval()
         self.classes_ = np.array([0, 1])
         self.validation_scores_ = self.decision_function(held.images)
         return self

@@ -88,15 +88,19 @@ class Mean(nn.Module):
     Parameters
     ----------
     members : sequence of torch.nn.Module
+    mirrored : bool
+        Whether the mean is over each image and its mirror image too, left and right exchanged.
     """
 
-    def __init__(self, members: Sequence[nn.Module]) -> None:
+    def __init__(self, members: Sequence[nn.Module], *, mirrored: bool = False) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
+        self.mirrored = mirrored
 
     def forward(self, planes: Tensor) -> Tensor:
         """(n, channels, height, width) → what each member gives, averaged."""
-        return torch.stack([member(planes) for member in self.members]).mean(dim=0)
+        seen = [planes, planes.flip(-1)] if self.mirrored else [planes]
+        return torch.stack([member(one) for member in self.members for one in seen]).mean(dim=0)
 
 
 class ImageNetwork(nn.Module):
