@@ -144,6 +144,18 @@ def test_bad_files_are_listed_and_the_rest_is_carried_on(small_set: Path, tmp_pa
     assert json.loads(capsys.readouterr().out)["recipes"][0]["n"] == 60
 
 
+def test_a_group_that_holds_both_classes_is_a_warning(small_set: Path, tmp_path: Path, capsys):
+    table = pd.read_csv(small_set / "labels.csv")
+    table["file"] = [str(small_set / file) for file in table["file"]]
+    table["patient"] = [f"p{i % 20}" for i in range(len(table))]
+    table.to_csv(tmp_path / "set.csv", index=False)
+    assert (
+        run("compare", str(tmp_path / "set.csv"), *QUICK, "--normal", "normal", "--out", str(tmp_path / "r"))
+        == 0
+    )
+    assert "warning: 20 group(s) hold both normal and anomalous images" in capsys.readouterr().err
+
+
 def test_an_unwritable_out_is_refused(small_set: Path, tmp_path: Path, capsys):
     (tmp_path / "file").write_text("")
     assert run("compare", str(small_set), *QUICK, "--out", str(tmp_path / "file" / "r")) == 2

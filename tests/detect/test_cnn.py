@@ -9,6 +9,7 @@ import torch
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
+from raresight.balance.costs import Focal
 from raresight.detect.cnn import CNN
 from raresight.errors import DataError, OptionError
 from raresight.networks.rows import read_block
@@ -107,7 +108,7 @@ def test_the_input_is_normalised_by_the_real_training_rows_only():
     X, y = spots(60)
     X[40:50] //= 4
     detector = CNN(**SMALL | {"epochs": 1}).fit(Lazy(X[:50], n_real=40), y[:50], validation=(X[50:], y[50:]))
-    normalise = detector.network_.body[0]
+    normalise = detector.network_.body.members[0][0]
     np.testing.assert_allclose(normalise.mean.item(), X[:40].mean() / 255, rtol=1e-5)
     np.testing.assert_allclose(normalise.std.item(), X[:40].std() / 255, rtol=1e-5)
 
@@ -224,3 +225,26 @@ def test_validation_images_of_another_shape_are_refused():
     X, y = spots()
     with pytest.raises(DataError, match="prepare both alike"):
         CNN(**SMALL).fit(X, y, validation=spots(size=48))
+
+
+def test_the_score_is_the_mean_over_members_and_mirror_images():
+    X, y = spots(40)
+    settings = SMALL | {"epochs": 1, "augmentation": "mri"}
+    detector = CNN(**settings, members=3).fit(X, y)
+    assert {epoch["member"] for epoch in detector.history_} == {0, 1, 2}
+    mirrored = np.ascontiguousarray(X[:, :, ::-1])
+    np.testing.assert_allclose(detector.decision_function(mirrored), detector.decision_function(X), atol=1e-5)
+    upright = CNN(**SMALL | {"epochs": 1, "augmentation": "xray"}).fit(X, y)
+    assert np.abs(upright.decision_function(mirrored) - upright.decision_function(X)).max() > 1e-5
+
+
+def test_a_loss_of_ones_own_is_trained_with():
+    X, y = spots(40)
+    plain = CNN(**SMALL | {"epochs": 1}).fit(X, y).decision_function(X)
+    focal = CNN(**SMALL | {"epochs": 1}, loss=Focal().loss(y)).fit(X, y).decision_function(X)
+    assert np.isfinite(focal).all() and (focal != plain).any()
+
+
+def test_no_member_is_refused():
+    with pytest.raises(OptionError, match="members=0"):
+        CNN(**SMALL, members=0).fit(*spots(40))

@@ -11,6 +11,7 @@ from raresight.images.splits import (
     drop_anomalies,
     group_splits,
     inner_split,
+    mixed_groups,
     stratified_group_folds,
 )
 
@@ -109,3 +110,8 @@ def test_imbalance_reaches_the_ratio_when_images_stand_alone():
     y = np.r_[np.zeros(400, int), np.ones(300, int)]
     kept = drop_anomalies(y, np.arange(700), np.arange(700), 20, 0)
     assert y[kept].sum() == 20
+
+
+def test_groups_of_both_classes_are_counted():
+    assert mixed_groups(np.array([0, 1, 0, 0, 1]), np.array(["a", "a", "b", "b", "c"])) == 1
+    assert mixed_groups(np.array([0, 1]), np.array(["a", "b"])) == 0

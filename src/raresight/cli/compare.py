@@ -109,6 +109,9 @@ def finish(run: Run, as_json: bool) -> None:
     from raresight.report import write_report
 
     path = write_report(run)
+    mixed = run.settings["data"]["mixed_groups"]
+    if mixed:
+        say(f"warning: {mixed} group(s) hold both normal and anomalous images; they stay together")
     if run.rejected:
         say(f"{len(run.rejected)} image(s) could not be used; see {run.path / 'rejected.csv'}")
     if as_json:

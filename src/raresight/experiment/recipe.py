@@ -101,7 +101,8 @@ class Recipe:
         balancing = Balancing.of(self.balance, store, rows, seed, groups)
         plan = balancing.plan(space, X, y)
         plan.check(len(rows))
-        detector = self.model.make(DETECTORS, random_state=seed)
+        modality = store.preprocess.preset or "default"
+        detector = self.model.make(DETECTORS, random_state=seed, augmentation=modality)
         scaler = StandardScaler().fit(X) if detector.scaled and X.ndim == 2 else None
         if detector.network:
             held = None

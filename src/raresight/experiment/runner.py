@@ -23,6 +23,7 @@ from raresight.experiment.workers import run_in_workers
 from raresight.images.cache import content_hash
 from raresight.images.manifest import Manifest
 from raresight.images.preprocess import Preprocess
+from raresight.images.splits import mixed_groups
 from raresight.images.store import ImageStore, build_store
 from raresight.progress import Progress, silent
 from raresight.represent.embedding import Embedding
@@ -164,6 +165,7 @@ def _settings(
             "images": len(manifest),
             "rejected": len(manifest.rejected),
             "groups": len(np.unique(groups)),
+            "mixed_groups": mixed_groups(manifest.y, groups),
             "classes": {label: int(counts[label]) for label in manifest.classes},
             "normal": list(manifest.normal),
             "manifest_hash": manifest_hash,

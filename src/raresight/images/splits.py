@@ -106,6 +106,12 @@ def fewest_groups(y: NDArray[Any], groups: NDArray[Any]) -> int:
     return min(len(np.unique(groups[y == label])) for label in np.unique(y))
 
 
+def mixed_groups(y: NDArray[Any], groups: NDArray[Any]) -> int:
+    """Count the groups that hold images of more than one class."""
+    pairs = np.unique(np.stack([np.asarray(groups).astype(str), np.asarray(y).astype(str)]), axis=1)
+    return int((np.unique(pairs[0], return_counts=True)[1] > 1).sum())
+
+
 def group_splits(
     y: NDArray[Any], groups: NDArray[Any], folds: int, repeats: int, seed: int
 ) -> Iterator[Split]:
