@@ -108,6 +108,8 @@ class RandomForest(ClassicalDetector):
     ----------
     n_estimators : int
     max_features : str, int or float
+        Features tried at each split; ``"log2"`` is the paper's own choice (section 4), and on 1,280 features
+        a third of the work of ``"sqrt"``.
     min_samples_leaf : int
     random_state : int
     """
@@ -118,7 +120,7 @@ class RandomForest(ClassicalDetector):
     def __init__(
         self,
         n_estimators: int = 100,
-        max_features: Any = "sqrt",
+        max_features: Any = "log2",
         min_samples_leaf: int = 1,
         random_state: int = 0,
     ) -> None:
