@@ -21,9 +21,9 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def page_file(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page_file(noise_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("report") / "run"
-    run = rs.compare(rs.load(small_set), models=["logistic"], balance=["none", "smote"], folds=3, out=out)
+    run = rs.compare(rs.load(noise_set), models=["logistic"], balance=["none", "smote"], folds=3, out=out)
     return rs.write_report(run)
 
 
