@@ -96,6 +96,7 @@ def three_classes(folder: Path) -> None:
         (few_anomalies, ["--folds", "3", "--balance", "smote"], r"too few for SMOTE|SMOTE needs two"),
         (few_anomalies, ["--models", "svn"], "did you mean 'svm'"),
         (few_anomalies, ["--folds", "many"], "integer|int"),
+        (few_anomalies, ["--device", "tpu"], "auto.*cpu.*cuda"),
         (few_anomalies, ["--group", "patient"], "patient"),
         (few_anomalies, ["--groups", "patient"], "no column 'patient'"),
         (few_anomalies, ["--task", "multiclass"], "multiclass"),
@@ -110,6 +111,15 @@ def test_bad_input_is_one_sentence_and_status_2(make, arguments, sentence, tmp_p
     last = captured.err.strip().splitlines()[-1]
     assert last.startswith("error: ") and re.search(sentence, last), captured.err
     assert "Traceback" not in captured.err and captured.out == ""
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_any_work(
+    small_set: Path, tmp_path: Path, capsys, monkeypatch
+):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert run("compare", str(small_set), *QUICK, "--device", "cuda", "--out", str(tmp_path / "r")) == 2
+    assert "no CUDA device" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
 
 
 def test_debug_shows_the_traceback(tmp_path: Path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 import raresight as rs
 from raresight.balance import SAMPLERS
+from raresight.balance.latent import Decoded, LatentSMOTE
 from raresight.balance.neighbours import Gram
 from raresight.errors import OptionError
 from raresight.experiment.balancing import gram_path, make_gram, shared_gram
@@ -43,6 +45,7 @@ def test_every_balance_goes_with_a_classical_detector(balance: str, store: Image
         ("rf", "focal", "focal needs a detector with a loss of its own, which RandomForest has not"),
         ("svm", "logit-adjustment", "log odds"),
         ("svm", "smote[blend=pca]", "cannot be turned into embedding"),
+        ("svm", "deepsmote[neighbours=pixels]", "a latent space of its own"),
         ("svm", "smote[k_neighbours=3]", "no option 'k_neighbours'"),
     ],
 )
@@ -59,6 +62,42 @@ def test_neighbours_in_one_space_and_the_blend_in_another(store: ImageStore):
     assert (plain.plan.base == blended.plan.base).all() and (plain.plan.partner == blended.plan.partner).all()
     assert (plain.plan.partner != pixels.plan.partner).any()
     assert (plain.score(store, ROWS) != blended.score(store, ROWS)).any()
+
+
+@pytest.mark.parametrize(
+    "balance",
+    [
+        "latent-smote[steps=4]",
+        "deepsmote[steps=4]",
+        "smote[blend=latent]",
+        "smote[blend=latent,neighbours=pca]",
+    ],
+)
+@pytest.mark.parametrize("model", ["logistic", "cnn[epochs=1,members=1]"])
+def test_images_made_by_a_decoder_go_with_every_detector(
+    model: str, balance: str, store: ImageStore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(
+        LatentSMOTE.__init__, "__kwdefaults__", {**LatentSMOTE.__init__.__kwdefaults__, "steps": 4}
+    )
+    recipe = make_recipes([model], [balance])[0]
+    held = np.arange(1, 64, 2) if recipe.network else None
+    fitted = recipe.fit(store, ROWS, 0, store.manifest.groups(), validation=held)
+    assert len(fitted.plan) and isinstance(fitted.plan.law, Decoded)
+    assert fitted.plan.check(len(ROWS)) == 0
+    assert np.isfinite(fitted.score(store, np.arange(1, 64, 2))).all()
+
+
+def test_neighbours_for_a_decoder_are_sought_where_the_user_says(
+    store: ImageStore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(
+        LatentSMOTE.__init__, "__kwdefaults__", {**LatentSMOTE.__init__.__kwdefaults__, "steps": 4}
+    )
+    groups = store.manifest.groups()
+    plain = make_recipes(["logistic"], ["smote"])[0].fit(store, ROWS, 0, groups).plan
+    decoded = make_recipes(["logistic"], ["smote[blend=latent]"])[0].fit(store, ROWS, 0, groups).plan
+    assert (plain.base == decoded.base).all() and (plain.partner == decoded.partner).all()
 
 
 def test_images_blended_are_represented_like_those_of_the_store(store: ImageStore):
@@ -108,3 +147,14 @@ def test_the_threshold_balance_moves_the_threshold_and_nothing_else(noise_set: P
     assert (none["score"].to_numpy() == moved["score"].to_numpy()).all()
     for (recipe, _, _), rules in run.thresholds.items():
         assert rules["default"] == (rules["youden"] if "threshold" in recipe else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("model", "device"), [("cnn[epochs=1,members=1]", "cpu"), ("cnn[device=auto,epochs=1,members=1]", "auto")]
+)
+def test_networks_compute_where_the_run_says_unless_their_own_option_says_otherwise(
+    model: str, device: str, store: ImageStore
+):
+    recipe = replace(make_recipes([model], ["none"])[0], device="cpu")
+    fitted = recipe.fit(store, ROWS, 0, store.manifest.groups(), validation=np.arange(1, 64, 2))
+    assert fitted.detector.device == device and "cpu" not in recipe.id

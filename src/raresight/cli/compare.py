@@ -25,6 +25,14 @@ class Resize(StrEnum):
     stretch = "stretch"
 
 
+class Device(StrEnum):
+    """Where networks compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 class Task(StrEnum):
     """What is asked of an image."""
 
@@ -60,6 +68,9 @@ def compare(
     ] = Resize.letterbox,
     preprocess: Annotated[str | None, typer.Option(help="Modality: fundus, mri, ct or xray.")] = None,
     max_megapixels: Annotated[float, typer.Option(help="Refuse larger images.")] = 100,
+    device: Annotated[
+        Device, typer.Option(help="Where networks compute; auto: a GPU if there is one.")
+    ] = Device.auto,
     workers: Annotated[int | None, typer.Option(help="Worker processes; by default one a core.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/<hash>.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -95,6 +106,7 @@ def compare(
         size=size,
         resize=resize.value,
         preprocess=preprocess,
+        device=device.value,
         workers=workers,
         out=out,
         command=shlex.join(["raresight", *sys.argv[1:]]),

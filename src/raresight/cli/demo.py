@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-DATA = "phantom:brain?n=240&anomalies=0.2&difficulty=0.35"
+DATA = "phantom:brain?n=240&anomalies=0.2&difficulty=0.2"
 
 
 def demo(

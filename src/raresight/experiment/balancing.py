@@ -24,10 +24,15 @@ Rows = NDArray[np.int64]
 SPACES = ("neighbours", "blend")
 """Options of a balance that name a representation and are settled here, not by the sampler."""
 
+LATENT = "latent"
+"""A blend between the codes of an autoencoder trained on the same rows; its decoder makes images."""
+
 
 def split_balance(balance: Spec) -> tuple[Spec, dict[str, Spec]]:
     """Part a balance into the sampler with its own options, and the spaces named for it."""
     spaces = {o: parse_spec(balance.options[o]) for o in SPACES if balance.options.get(o) in REPRESENTATIONS}
+    if balance.options.get("blend") == LATENT:
+        spaces["blend"] = Spec(LATENT)
     own = {key: value for key, value in balance.options.items() if key not in spaces}
     return Spec(balance.name, own), spaces
 
@@ -56,15 +61,16 @@ def check_balance(balance: Spec, detector: Any, seen: Spec) -> None:
             f"{balance.name} needs a detector with {what}, which {detector.__name__} has not; "
             "it takes class-weight, class-balanced and threshold"
         )
-    if getattr(sampler, "images", False) and seen.name != "pixels":
+    if getattr(sampler, "images", False) and spaces:
         raise OptionError(
-            f"{balance.name} makes images, and {detector.__name__} sees {seen}; use --representation pixels"
+            f"{balance.name} has a latent space of its own for neighbours and blend; "
+            "to seek neighbours elsewhere write smote[neighbours=embedding,blend=latent]"
         )
     blend = spaces.get("blend")
-    if blend is not None and blend.name not in ("pixels", seen.name):
+    if blend is not None and blend.name not in ("pixels", LATENT, seen.name):
         raise OptionError(
             f"rows blended as {blend} cannot be turned into {seen}, which {detector.__name__} sees; "
-            f"blend in pixels or in {seen.name}, or use latent-smote"
+            f"blend in pixels, latent or {seen.name}"
         )
 
 
@@ -82,6 +88,8 @@ class Balancing:
         The training rows.
     groups : array or None
         Of the training rows.
+    device : {"auto", "cpu", "cuda"}
+        Where a latent space is learned.
     """
 
     sampler: Any
@@ -89,13 +97,22 @@ class Balancing:
     store: ImageStore
     rows: Rows
     groups: Array | None
+    device: str = "auto"
 
     @classmethod
-    def of(cls, balance: Spec, store: ImageStore, rows: Rows, seed: int, groups: Array | None) -> Balancing:
+    def of(
+        cls,
+        balance: Spec,
+        store: ImageStore,
+        rows: Rows,
+        seed: int,
+        groups: Array | None,
+        device: str = "auto",
+    ) -> Balancing:
         """Build the sampler that a balance names."""
         sampler_spec, spaces = split_balance(balance)
-        sampler = sampler_spec.make(SAMPLERS, random_state=seed)
-        return cls(sampler, spaces, store, rows, None if groups is None else groups[rows])
+        sampler = sampler_spec.make(SAMPLERS, random_state=seed, device=device)
+        return cls(sampler, spaces, store, rows, None if groups is None else groups[rows], device)
 
     def plan(self, space: Any, X: Array, y: Array) -> SynthesisPlan:
         """Decide which rows stay and which are blended.
@@ -108,14 +125,38 @@ class Balancing:
             The training rows in it.
         y : (n,) int array
         """
-        named = self.spaces.get("neighbours")
+        if getattr(self.sampler, "images", False):
+            found: SynthesisPlan = self.sampler.plan(self._canvas(X), y, groups=self.groups)
+            return found
+        Z, named = X, self.spaces.get("neighbours")
         if named is not None:
             space = named.make(REPRESENTATIONS).fit(self.store, self.rows)
-            X = space.transform(self.store, self.rows)
+            Z = space.transform(self.store, self.rows)
         gram = shared_gram(self.store, space) if self.sampler.distances else None
         sliced = None if gram is None else gram.take(self.rows)
-        plan: SynthesisPlan = self.sampler.plan(X, y, groups=self.groups, gram=sliced)
-        return plan
+        plan: SynthesisPlan = self.sampler.plan(Z, y, groups=self.groups, gram=sliced)
+        return plan if self._blend != LATENT else self._in_latent(plan, X, y)
+
+    @property
+    def _blend(self) -> str | None:
+        """Where rows are blended, if not where the detector sees them."""
+        if getattr(self.sampler, "images", False):
+            return LATENT
+        named = self.spaces.get("blend")
+        return None if named is None else named.name
+
+    def _canvas(self, X: Array) -> Array:
+        """Give the training rows as images: those that the detector sees, or else the store's."""
+        return X if X.ndim > 2 else self.store.pixels[self.rows]
+
+    def _in_latent(self, plan: SynthesisPlan, X: Array, y: Array) -> SynthesisPlan:
+        from raresight.balance.latent import LatentSMOTE, decoded
+
+        if not len(plan):
+            return plan
+        images = self._canvas(X)
+        codec = LatentSMOTE(random_state=self.sampler.random_state, device=self.device).fit_codec(images, y)
+        return decoded(plan, codec, codec.encode(images))
 
     def fit_classical(
         self,
@@ -164,11 +205,9 @@ class Balancing:
         return weights
 
     def _balanced(self, plan: SynthesisPlan, space: Any, X: Array) -> Array:
-        blend = self.spaces.get("blend")
-        if blend is None or X.ndim > 2 or not len(plan):
+        if self._blend not in ("pixels", LATENT) or X.ndim > 2 or not len(plan):
             return plan.balanced(X)
-        images = self.store.pixels[self.rows]
-        made = [space.of(batch) for batch in plan.batches(images)]
+        made = [space.of(batch) for batch in plan.batches(self._canvas(X))]
         return np.concatenate([X[plan.keep], *made])
 
 

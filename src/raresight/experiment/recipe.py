@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,11 +32,14 @@ class Recipe:
     Attributes
     ----------
     model, representation, balance : Spec
+    device : {"auto", "cpu", "cuda"}
+        Where networks compute, unless the model's or the balance's own option says otherwise.
     """
 
     model: Spec
     representation: Spec
     balance: Spec
+    device: str = "auto"
 
     @property
     def id(self) -> str:
@@ -57,6 +61,12 @@ class Recipe:
         return bool(DETECTORS[self.model.name].load().network)
 
     @property
+    def takes_device(self) -> bool:
+        """Whether anything in the recipe could use a GPU."""
+        parts = DETECTORS[self.model.name], SAMPLERS[self.balance.name]
+        return any("device" in inspect.signature(part.load()).parameters for part in parts)
+
+    @property
     def rule(self) -> str | None:
         """The threshold rule that the balance puts in place of the default one."""
         rule: str | None = getattr(split_balance(self.balance)[0].make(SAMPLERS), "rule", None)
@@ -72,6 +82,7 @@ class Recipe:
             merged(self.model, options.get("model", {})),
             self.representation,
             merged(self.balance, options.get("balance", {})),
+            self.device,
         )
 
     def fit(
@@ -98,11 +109,11 @@ class Recipe:
         y = store.manifest.y[rows]
         space = self.representation.make(REPRESENTATIONS).fit(store, rows)
         X = space.transform(store, rows)
-        balancing = Balancing.of(self.balance, store, rows, seed, groups)
+        balancing = Balancing.of(self.balance, store, rows, seed, groups, self.device)
         plan = balancing.plan(space, X, y)
         plan.check(len(rows))
         modality = store.preprocess.preset or "default"
-        detector = self.model.make(DETECTORS, random_state=seed, augmentation=modality)
+        detector = self.model.make(DETECTORS, random_state=seed, augmentation=modality, device=self.device)
         scaler = StandardScaler().fit(X) if detector.scaled and X.ndim == 2 else None
         if detector.network:
             held = None
@@ -163,7 +174,9 @@ class FittedRecipe:
 
 
 def make_recipes(
-    models: Sequence[str], balance: Sequence[str], representation: str | Sequence[str] | None = None
+    models: Sequence[str],
+    balance: Sequence[str],
+    representation: str | Sequence[str] | None = None,
 ) -> list[Recipe]:
     """Cross models with balances (and representations).
 

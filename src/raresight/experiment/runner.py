@@ -48,6 +48,7 @@ def compare(
     size: int = 224,
     resize: str = "letterbox",
     preprocess: str | None = None,
+    device: str = "auto",
     workers: int | None = None,
     out: str | Path | None = None,
     command: str | None = None,
@@ -72,6 +73,8 @@ def compare(
     resize : {"letterbox", "stretch"}
     preprocess : {"fundus", "mri", "ct", "xray"}, optional
         What is done before resizing.
+    device : {"auto", "cpu", "cuda"}
+        Where networks compute; ``"auto"`` takes a GPU when there is one.
     workers : int, optional
         Worker processes; as many as there are cores. The result does not depend on it.
     out : path, optional
@@ -92,7 +95,7 @@ def compare(
     LeakageError
         If anything learned from a test row; a defect in raresight.
     """
-    recipes = make_recipes(models, balance, representation)
+    recipes = _on_device(make_recipes(models, balance, representation), device)
     protocol = Protocol(folds, repeats, inner_folds, tune, imbalance, seed, groups)
     if images.task != "binary":
         raise OptionError("compare judges normal against anomalous; leave out --task multiclass")
@@ -146,6 +149,16 @@ def _work(
             tick(1)
 
 
+def _on_device(recipes: list[Recipe], choice: str) -> list[Recipe]:
+    """Settle where networks compute, once for all workers; torch is loaded only if something asks for it."""
+    if choice == "auto" and not any(recipe.takes_device for recipe in recipes):
+        return recipes
+    from raresight.networks.training import find_device
+
+    found = find_device(choice)
+    return [replace(recipe, device=found) for recipe in recipes]
+
+
 def _settings(
     store: ImageStore,
     groups: NDArray[Any],
@@ -158,7 +171,7 @@ def _settings(
     parts = [r.settings() for r in recipes]
     counts = manifest.table["label"].value_counts()
     return {
-        "identity": content_hash(store.key, manifest_hash, parts, protocol.settings()),
+        "identity": content_hash(store.key, manifest_hash, parts, protocol.settings(), recipes[0].device),
         "command": command,
         "data": {
             "name": manifest.name,
@@ -172,6 +185,7 @@ def _settings(
         },
         "recipes": parts,
         "protocol": protocol.settings(),
+        "device": recipes[0].device,
         "store": {
             "key": store.key,
             "folder": str(store.folder),

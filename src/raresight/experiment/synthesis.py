@@ -15,7 +15,7 @@ from raresight.balance import SAMPLERS
 from raresight.balance.plan import SynthesisPlan
 from raresight.errors import OptionError
 from raresight.evidence.synthesis import SynthesisQuality, share_of_copies, synthesis_quality
-from raresight.experiment.balancing import split_balance
+from raresight.experiment.balancing import LATENT, split_balance
 from raresight.images.manifest import Manifest
 from raresight.images.preprocess import Preprocess
 from raresight.images.splits import drop_anomalies
@@ -186,17 +186,16 @@ def _checked(text: str) -> tuple[Spec, Spec, str, str]:
     spec = parse_spec(text)
     bare, named = split_balance(spec)
     decoded = getattr(SAMPLERS[spec.name].load(), "images", False)
-    own = "latent" if decoded else "pixels"
+    own = LATENT if decoded else "pixels"
     neighbours = named["neighbours"].name if "neighbours" in named else own
     blend = spec.options.get("blend", own)
-    if decoded and (neighbours, blend) != ("latent", "latent"):
+    if decoded and (neighbours, blend) != (LATENT, LATENT):
         raise OptionError(
             f"{spec.name} has a latent space of its own for neighbours and blend; "
             "to seek neighbours elsewhere write smote[neighbours=embedding,blend=latent]"
         )
-    if blend not in ("pixels", "latent"):
+    if blend not in ("pixels", LATENT):
         raise OptionError(f"cannot make images in {blend!r}; choose blend=pixels or blend=latent")
-    bare = Spec(bare.name, {key: value for key, value in bare.options.items() if key != "blend"})
     bare.make(SAMPLERS)
     return spec, bare, neighbours, blend
 
@@ -205,14 +204,14 @@ def _plan(
     spaces: _Spaces, y: Array, spec: Spec, bare: Spec, neighbours: str, blend: str, seed: int
 ) -> SynthesisPlan:
     sampler = bare.make(SAMPLERS, random_state=seed)
-    Z = spaces.images if neighbours == "latent" else spaces.of(neighbours)
+    Z = spaces.images if neighbours == LATENT else spaces.of(neighbours)
     plan: SynthesisPlan = sampler.plan(Z, y, groups=spaces.groups)
     if not len(plan):
         raise OptionError(
             f"{spec} makes no synthetic image of this set; choose one that does, for example smote, "
             "and --imbalance 20 where the classes are balanced"
         )
-    if blend == "latent" and neighbours != "latent":
+    if blend == LATENT and neighbours != LATENT:
         from raresight.balance.latent import LatentSMOTE, decoded
 
         codec = LatentSMOTE(random_state=seed).fit_codec(spaces.images, y)
