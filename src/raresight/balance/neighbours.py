@@ -391,8 +391,8 @@ def _mean(block: Array) -> Array:
 
 
 def _subtract(block: Array, mean: Array, out: Array) -> None:
-    if block.dtype == np.float64:
-        # Before the cast: digits that float32 has no room for.
+    if block.dtype.kind == "f" and block.dtype.itemsize >= out.dtype.itemsize:
+        # Of float64 before the cast: digits that float32 has no room for.
         np.subtract(block, mean, out=out, casting="unsafe")
         return
     if block is not out:
