@@ -3,10 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raresight.balance import SMOTE, approximate, interpolation
+from raresight.balance import SMOTE, SMOTEENN, SVMSMOTE, approximate, interpolation, neighbours
 from raresight.balance.approximate import Approximate
 from raresight.balance.copies import copy_classes
+from raresight.balance.features import UnusableRowsError
 from raresight.balance.neighbours import Barriers, Computed, Gram
+from raresight.balance.tiles import fill_tiles
 from raresight.errors import OptionError
 
 
@@ -126,3 +128,35 @@ def test_memory_mapped_images_are_blended_from_disk(tmp_path):
     y = np.r_[np.zeros(30, int), np.ones(10, int)]
     plan = SMOTE(random_state=0).plan(mapped, y)
     assert (plan.balanced(mapped) == SMOTE(random_state=0).plan(X, y).balanced(X)).all()
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("rows", [None, np.arange(90, 10, -1)])
+def test_a_gram_in_tiles_is_the_gram(metric: str, rows: np.ndarray | None):
+    Z = np.random.default_rng(0).integers(0, 255, (100, 12, 25), np.uint8)
+    whole = Gram.of(Z, rows=rows, metric=metric).inner
+    tiled = np.zeros(whole.shape, np.float32)
+    fill_tiles(tiled, Z, rows=rows, metric=metric, tile=32)
+    assert np.abs(tiled - whole).max() < 1e-5 * np.abs(whole).max()
+
+
+def test_a_gram_too_large_for_memory_is_in_a_file_and_plans_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    random = np.random.default_rng(0)
+    Z, y = random.normal(size=(300, 40)).astype(np.float32), np.r_[np.zeros(240, int), np.ones(60, int)]
+    for sampler in (SMOTEENN(random_state=0), SVMSMOTE(random_state=0), SMOTE(random_state=0)):
+        monkeypatch.setattr(neighbours, "IN_MEMORY", 4 << 30)
+        plan = sampler.plan(Z, y)
+        monkeypatch.setattr(neighbours, "IN_MEMORY", 1000)
+        assert isinstance(Gram.of(Z).inner, np.memmap)
+        other = sampler.plan(Z, y, gram=Gram.of(Z))
+        assert (plan.base == other.base).all() and (plan.partner == other.partner).all()
+        assert (plan.keep == other.keep).all()
+
+
+def test_a_gram_in_tiles_refuses_what_is_not_finite():
+    Z = np.ones((20, 5), np.float32)
+    Z[7, 2] = np.nan
+    with pytest.raises(UnusableRowsError, match="NaN"):
+        fill_tiles(np.zeros((20, 20), np.float32), Z, tile=8)

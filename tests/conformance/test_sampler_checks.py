@@ -10,6 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks as estimator_
 
 from raresight.balance import (
     ADASYN,
+    EOS,
     SMOTE,
     SMOTEENN,
     SMOTENC,
@@ -51,6 +52,7 @@ SAMPLERS = [
     SMOTEENN(random_state=0),
     SMOTETomek(random_state=0),
     STEM(random_state=0),
+    EOS(random_state=0),
     Mixup(random_state=0),
     BalancedMixup(random_state=0),
     Remix(random_state=0),

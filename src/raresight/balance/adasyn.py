@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from raresight.balance.borderline import share_of_strangers
+from raresight.balance.features import UnusableRowsError
 from raresight.balance.interpolation import NEIGHBOUR_COUNT, Interpolator, Pairs, Random, Training
-from raresight.balance.neighbours import UnusableRowsError
 
 
 class ADASYN(Interpolator):

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raresight.balance.neighbours import OPEN, Barriers, Computed, width
+from raresight.balance.features import width
+from raresight.balance.neighbours import OPEN, Barriers, Computed
 from raresight.errors import MissingExtraError
 
 Array = NDArray[Any]

@@ -18,7 +18,8 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from raresight.balance.neighbours import Gram, UnusableRowsError, pieces, width
+from raresight.balance.features import UnusableRowsError, width
+from raresight.balance.neighbours import Gram, pieces
 from raresight.balance.plan import SynthesisPlan
 from raresight.errors import OptionError
 

@@ -13,6 +13,7 @@ from sklearn.svm import SVC
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from raresight.balance.features import UnusableRowsError, width
 from raresight.balance.interpolation import (
     NEIGHBOUR_COUNT,
     Interpolator,
@@ -21,7 +22,7 @@ from raresight.balance.interpolation import (
     Training,
     join,
 )
-from raresight.balance.neighbours import Computed, Gram, Neighbourhood, UnusableRowsError, pieces, width
+from raresight.balance.neighbours import Computed, Gram, Neighbourhood, pieces
 
 Array = NDArray[Any]
 Rows = NDArray[np.int64]

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
+from raresight.balance.features import UnusableRowsError
 from raresight.balance.geometric import lengths
 from raresight.balance.interpolation import Interpolator, Pairs, Random, Training
-from raresight.balance.neighbours import UnusableRowsError
 
 
 class BoundarySMOTE(Interpolator):

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from raresight.balance.base import CLEAN, PlanSampler
+from raresight.balance.features import UnusableRowsError
 from raresight.balance.interpolation import NEIGHBOUR_COUNT, count_of
-from raresight.balance.neighbours import METRICS, Gram, Neighbourhood, UnusableRowsError
+from raresight.balance.neighbours import METRICS, Gram, Neighbourhood
 from raresight.balance.plan import SynthesisPlan, no_synthesis
 from raresight.balance.reference import Reference
 

@@ -12,8 +12,9 @@ from sklearn.base import clone
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from raresight.balance.features import UnusableRowsError
 from raresight.balance.interpolation import Interpolator, Pairs, Random, Training, count_of, join
-from raresight.balance.neighbours import Gram, UnusableRowsError
+from raresight.balance.neighbours import Gram
 
 Array = NDArray[Any]
 Rows = NDArray[np.int64]

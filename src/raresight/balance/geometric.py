@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from raresight.balance.features import width
 from raresight.balance.interpolation import Interpolator, Pairs, Random, Training
 from raresight.balance.laws import Ball
-from raresight.balance.neighbours import Gram, pieces, width
+from raresight.balance.neighbours import Gram, pieces
 from raresight.balance.plan import SynthesisPlan
 
 Array = NDArray[Any]

@@ -15,16 +15,9 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from raresight.balance.approximate import ABOVE, Approximate
 from raresight.balance.base import PlanSampler
 from raresight.balance.copies import copy_classes
+from raresight.balance.features import UnusableRowsError
 from raresight.balance.laws import Law
-from raresight.balance.neighbours import (
-    METRICS,
-    OPEN,
-    Barriers,
-    Computed,
-    Gram,
-    Neighbourhood,
-    UnusableRowsError,
-)
+from raresight.balance.neighbours import METRICS, OPEN, Barriers, Computed, Gram, Neighbourhood
 from raresight.balance.plan import SynthesisPlan
 from raresight.balance.reference import Reference
 from raresight.errors import OptionError

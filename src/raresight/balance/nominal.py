@@ -15,8 +15,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from raresight.balance.base import check_numbers
+from raresight.balance.features import UnusableRowsError
 from raresight.balance.interpolation import Interpolator, Pairs, Random, Training, count_of
-from raresight.balance.neighbours import Barriers, Gram, UnusableRowsError
+from raresight.balance.neighbours import Barriers, Gram
 from raresight.balance.plan import SynthesisPlan
 from raresight.errors import OptionError
 

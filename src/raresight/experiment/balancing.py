@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -211,8 +212,8 @@ class Balancing:
         return np.concatenate([X[plan.keep], *made])
 
 
-GRAM_ROWS = 30_000
-"""Sets with more images than this have no shared Gram matrix: it would take over 3.6 GB."""
+DISK_SHARE = 0.25
+"""How much of the free disk a Gram matrix may take: while it is made it may stand there twice."""
 
 
 def prepare_gram(store: ImageStore, balance: Spec, seen: Spec) -> None:
@@ -226,7 +227,7 @@ def prepare_gram(store: ImageStore, balance: Spec, seen: Spec) -> None:
         The representation that the detector sees.
     """
     sampler, spaces = split_balance(balance)
-    if SAMPLERS[sampler.name].load().distances and len(store) <= GRAM_ROWS:
+    if SAMPLERS[sampler.name].load().distances:
         make_gram(store, spaces.get("neighbours", seen).make(REPRESENTATIONS))
 
 
@@ -239,10 +240,16 @@ def shared_gram(store: ImageStore, space: Any) -> Gram | None:
 
 
 def make_gram(store: ImageStore, space: Any) -> None:
-    """Compute and keep the Gram matrix of a whole set in a space that isn't learned."""
+    """Compute and keep the Gram matrix of a whole set in a space that isn't learned, if the disk has room.
+
+    Without it every fit computes the distances that it needs.
+    """
     path = gram_path(store, space)
-    if path is not None:
-        store.derived(path.stem, lambda: Gram.of(space.transform(store, np.arange(len(store)))).inner)
+    if path is None or path.exists():
+        return
+    if 4 * len(store) ** 2 > shutil.disk_usage(store.folder).free * DISK_SHARE:
+        return
+    store.derived(path.stem, lambda: Gram.of(space.whole(store)).inner)
 
 
 def gram_path(store: ImageStore, space: Any) -> Path | None:

@@ -64,11 +64,12 @@ def _balance_space(
     recipe: Recipe, store: ImageStore, train: Rows, protocol: Protocol, trial: Any
 ) -> dict[str, Any]:
     """Neighbours to try, as many as the smallest class has in an inner fold."""
-    sampler = SAMPLERS[recipe.balance.name].load()
-    if "k_neighbors" not in inspect.signature(sampler).parameters:
+    takes = inspect.signature(SAMPLERS[recipe.balance.name].load()).parameters
+    option = next((name for name in ("k_neighbors", "n_neighbors") if name in takes), None)
+    if option is None:
         return {}
     smallest = (
         int(np.bincount(store.manifest.y[train]).min()) * (protocol.inner_folds - 1) // protocol.inner_folds
     )
     most = max(1, min(15, smallest - 2))
-    return {"k_neighbors": trial.suggest_int("k_neighbors", min(3, most), most)}
+    return {option: trial.suggest_int(option, min(3, most), most)}
