@@ -21,7 +21,8 @@ def test_every_interval_in_the_readme_is_in_the_benchmark():
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path):
-    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text())
+    text = document.read_text()
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text) + re.findall(r'src="([^"]+)"', text)
     missing = [t for t in targets if "://" not in t and not (document.parent / t).exists()]
     assert not missing
 
