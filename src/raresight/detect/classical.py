@@ -27,6 +27,8 @@ class ClassicalDetector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Whether one inner split takes the place of inner folds.
     logits : bool
         Whether the score is the log odds of an anomaly.
+    stochastic : bool
+        Whether training again with another seed gives another detector.
     default_threshold : float
         The score from which an image is called anomalous when no rule was learned.
     """
@@ -35,6 +37,7 @@ class ClassicalDetector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     scaled = True
     network = False
     logits = False
+    stochastic = False
     default_threshold = 0.0
 
     def _classifier(self) -> Any:
@@ -115,6 +118,7 @@ class RandomForest(ClassicalDetector):
     """
 
     scaled = False
+    stochastic = True
     default_threshold = 0.5
 
     def __init__(

@@ -79,6 +79,7 @@ class CNN(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     scaled = False
     network = True
     logits = True
+    stochastic = True
     default_threshold = 0.0
 
     def __init__(

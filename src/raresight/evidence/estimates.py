@@ -104,6 +104,14 @@ class Evidence:
         )
         return self.groups[kind] if kind else min(self.groups["anomalous"], self.groups["normal"])
 
+    def same_rows(self, one: str, other: str) -> bool:
+        """Tell whether two recipes were tested on the same rows of the same folds, so that they pair.
+
+        A run that was cut short may have tested one of them on fewer folds.
+        """
+        a, b = self.rows[one], self.rows[other]
+        return len(a.group) == len(b.group) and bool((a.group == b.group).all() and (a.unit == b.unit).all())
+
     def cell(self, recipe: str, metric: str, rule: str = "default") -> dict[str, float | None]:
         """Give a metric's ``{"mean", "low", "high"}``, None where it is not defined."""
         point = float(self.point[recipe].value(metric, rule)[0])

@@ -36,7 +36,7 @@ def effects(evidence: Evidence, recipes: Iterable[Mapping[str, str]]) -> list[di
     found = []
     for row in rows:
         against = baselines.get((row["model"], row["representation"]))
-        if against is None or row["id"] == against or not _same_rows(evidence, row["id"], against):
+        if against is None or row["id"] == against or not evidence.same_rows(row["id"], against):
             continue
         changes = {name: evidence.difference(row["id"], against, name) for name in COMPARED}
         effect = {
@@ -47,12 +47,6 @@ def effects(evidence: Evidence, recipes: Iterable[Mapping[str, str]]) -> list[di
         }
         found.append({**effect, "sentence": sentence(effect) + _learned_threshold(evidence, effect)})
     return found
-
-
-def _same_rows(evidence: Evidence, one: str, other: str) -> bool:
-    # A run that was cut short may have tested one of them on fewer folds: no paired comparison then.
-    a, b = evidence.rows[one], evidence.rows[other]
-    return len(a.group) == len(b.group) and bool((a.group == b.group).all() and (a.unit == b.unit).all())
 
 
 def sentence(effect: Mapping[str, Any]) -> str:

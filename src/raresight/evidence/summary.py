@@ -12,6 +12,7 @@ from raresight.evidence.intervals import LEVEL, RESAMPLES
 from raresight.evidence.metrics import METRICS, names_of
 from raresight.evidence.names import split_id
 from raresight.evidence.sentences import effects, ranking_sentence
+from raresight.evidence.verdicts import judge_balances
 
 
 def summarise(
@@ -45,8 +46,8 @@ def summarise(
     dict
         ``recipes``: design.md 4.3's rows with ``recipe`` (the id), ``at`` (rule → metrics of its
         decisions) and ``folds_left_out`` (without both classes, so without a ranking) added;
-        ``effects`` and ``sentences``: what each balance did; ``intervals``: how they were made. Values
-        that are not defined are None.
+        ``effects`` and ``sentences``: what each balance did; ``verdicts``: see `judge_balances`;
+        ``intervals``: how they were made. Values that are not defined are None.
 
     Raises
     ------
@@ -63,6 +64,7 @@ def summarise(
     return {
         "recipes": rows,
         "effects": found,
+        "verdicts": judge_balances(evidence, parts),
         "sentences": [*([first] if first else []), *(effect["sentence"] for effect in found)],
         "intervals": {
             "level": LEVEL,

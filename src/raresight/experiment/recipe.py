@@ -46,13 +46,14 @@ class Recipe:
         """The recipe in one word."""
         return f"{self.model}@{self.representation}+{self.balance}"
 
-    def settings(self) -> dict[str, str]:
-        """Give the recipe's parts as text."""
+    def settings(self) -> dict[str, Any]:
+        """Give the recipe's parts as text, and whether training it again with another seed differs."""
         return {
             "id": self.id,
             "model": str(self.model),
             "representation": str(self.representation),
             "balance": str(self.balance),
+            "stochastic": bool(DETECTORS[self.model.name].load().stochastic),
         }
 
     @property

@@ -46,6 +46,7 @@ def gather(run: Reported) -> tuple[dict[str, Any], Material]:
         "lead": metrics["sentences"][0] if metrics["sentences"] else "",
         "sentences": metrics["sentences"][1:],
         "effects": metrics["effects"],
+        "verdicts": metrics.get("verdicts", []),
         "rules": _rules(recipes),
         "published": published,
         "published_source": SOURCE,

@@ -1,0 +1,187 @@
+"""How much each group of rows sways a difference between two recipes: the jackknife over groups.
+
+All rows of a group, in all repeats, are left out together, so that a patient with many images or many
+repeats is never counted twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raresight.evidence.estimates import Evidence, RecipeRows
+from raresight.evidence.metrics import Floats, average, names_of, ranking_metrics
+
+JUDGED = ("auroc", "auprc", "sensitivity_at_95_specificity", "brier")
+"""What verdicts are about: ranking, sensitivity at matched specificity, calibration."""
+
+STEPS = frozenset({"sensitivity_at_95_specificity"})
+"""Metrics that jump when a row is left out: the jackknife of a quantile is not consistent (Miller 1974), and
+their variance comes from the bootstrap over groups."""
+
+BLOCKS = 500
+"""Groups of a class are left out one by one up to so many, beyond that in so many blocks."""
+
+_CELLS_AT_ONCE = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A paired difference, recipe − baseline, with what its variance is made of.
+
+    Attributes
+    ----------
+    value : float
+        Mean over (repeat, fold) of the differences on the same rows.
+    parts : tuple of (float, float)
+        Variance and degrees of freedom of each part: groups with an anomaly, groups without, repeats.
+    """
+
+    value: float
+    parts: tuple[tuple[float, float], ...]
+
+    @property
+    def error(self) -> float:
+        """Standard error."""
+        return float(np.sqrt(sum(variance for variance, _ in self.parts)))
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the sum of variances.
+
+        Source: Satterthwaite, "An approximate distribution of estimates of variance components",
+        Biometrics Bulletin 2 (1946), 110–114.
+        """
+        known = [(variance, freedom) for variance, freedom in self.parts if variance > 0]
+        if not known:
+            return float("inf")
+        return float(sum(v for v, _ in known) ** 2 / sum(v * v / f for v, f in known))
+
+
+class Jackknife:
+    """Every recipe's metrics with groups left out in turn, computed once for all pairs.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    seed : int
+        Of the blocks, where there are more than `BLOCKS` groups of a class.
+    """
+
+    def __init__(self, evidence: Evidence, seed: int = 0) -> None:
+        self.evidence = evidence
+        holds = np.zeros(evidence.groups["all"], bool)
+        for rows in evidence.rows.values():
+            holds[rows.group[rows.label]] = True
+        self.counts, self.kind = _left_out(holds, seed)
+        self._left: dict[str, dict[str, Floats]] = {}
+        self._whole: dict[str, dict[str, Floats]] = {}
+
+    def difference(self, recipe: str, against: str, metric: str) -> Difference:
+        """Compare two recipes on the same rows.
+
+        Returns
+        -------
+        Difference
+            NaN where the metric is not defined for both.
+        """
+        value = self._repeats(recipe)[metric] - self._repeats(against)[metric]
+        parts = (
+            self._drawn(recipe, against, metric)
+            if metric in STEPS
+            else self._jackknifed(recipe, against, metric)
+        )
+        if len(value) > 1:
+            parts.append((float(value.var(ddof=1)) / len(value), float(len(value) - 1)))
+        return Difference(float(value.mean()), tuple(parts))
+
+    def _jackknifed(self, recipe: str, against: str, metric: str) -> list[tuple[float, float]]:
+        """Variance and degrees of freedom of anomalous and of normal groups."""
+        left = self._lefts(recipe)[metric] - self._lefts(against)[metric]
+        folds = self._folds(recipe) if metric in names_of("ranking") else 1
+        parts = []
+        for kind in (True, False):
+            some = left[self.kind == kind]
+            if len(some) > 1:
+                # A ranking is a mean over folds: a group weighs as one of its own fold's.
+                beside = max(len(some) / folds, 2.0)
+                variance = (beside - 1) / beside * float(((some - some.mean()) ** 2).sum())
+                parts.append((variance, float(len(some) - 1)))
+        return parts
+
+    def _drawn(self, recipe: str, against: str, metric: str) -> list[tuple[float, float]]:
+        """Variance from the bootstrap over groups."""
+        groups = self.evidence.behind(metric)
+        draws = self.evidence.draws[recipe].value(metric) - self.evidence.draws[against].value(metric)
+        draws = draws[np.isfinite(draws)]
+        if len(draws) < 2 or groups < 2:
+            return []
+        return [(float(draws.var(ddof=1)) * groups / (groups - 1), float(groups - 1))]
+
+    def _folds(self, recipe: str) -> float:
+        rows = self.evidence.rows[recipe]
+        return len(np.unique(rows.unit)) / len(np.unique(rows.repeat))
+
+    def _repeats(self, recipe: str) -> dict[str, Floats]:
+        """Each metric's value in each repeat."""
+        if recipe not in self._whole:
+            rows = self.evidence.rows[recipe]
+            once = np.ones((1, self.counts.shape[1]), np.uint16)
+            found = [_judged(_of_repeat(rows, repeat), once) for repeat in np.unique(rows.repeat)]
+            self._whole[recipe] = {name: np.concatenate([f[name] for f in found]) for name in JUDGED}
+        return self._whole[recipe]
+
+    def _lefts(self, recipe: str) -> dict[str, Floats]:
+        """Each metric's value without each group, or block of groups."""
+        if recipe not in self._left:
+            rows = self.evidence.rows[recipe]
+            size = max(1, _CELLS_AT_ONCE // len(rows.label))
+            found = [
+                _judged(rows, self.counts[start : start + size]) for start in range(0, len(self.counts), size)
+            ]
+            self._left[recipe] = {name: np.concatenate([f[name] for f in found]) for name in JUDGED}
+        return self._left[recipe]
+
+
+def _left_out(holds: NDArray[np.bool_], seed: int) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
+    """Give weights without each block of groups, (blocks, groups), and whether its groups hold an anomaly."""
+    random = np.random.default_rng(seed)
+    counts, kinds = [], []
+    for kind in (True, False):
+        members = np.flatnonzero(holds == kind)
+        if len(members) > BLOCKS:
+            members = random.permutation(members)
+        for block in np.array_split(members, min(len(members), BLOCKS)) if len(members) else []:
+            row = np.ones(len(holds), np.uint16)
+            row[block] = 0
+            counts.append(row)
+            kinds.append(kind)
+    return np.array(counts, np.uint16), np.array(kinds, bool)
+
+
+def _judged(rows: RecipeRows, counts: NDArray[np.uint16]) -> dict[str, Floats]:
+    """Compute the metrics that verdicts are about, averaged as `estimate` averages them."""
+    weights = counts[:, rows.group].astype(np.float64)
+    units = [np.flatnonzero(rows.unit == unit) for unit in np.unique(rows.unit)]
+    ranking = [ranking_metrics(rows.label[i], rows.score[i], weights[:, i]) for i in units]
+    found = {name: average(part[name] for part in ranking) for name in JUDGED[:3]}
+    gap = (rows.label - rows.probability) ** 2
+    repeats = [np.flatnonzero(rows.repeat == repeat) for repeat in np.unique(rows.repeat)]
+    found["brier"] = average(weights[:, i] @ gap[i] / weights[:, i].sum(axis=1) for i in repeats)
+    return found
+
+
+def _of_repeat(rows: RecipeRows, repeat: Any) -> RecipeRows:
+    own = rows.repeat == repeat
+    return RecipeRows(
+        rows.label[own],
+        rows.score[own],
+        rows.probability[own],
+        rows.group[own],
+        rows.repeat[own],
+        rows.unit[own],
+        {},
+    )

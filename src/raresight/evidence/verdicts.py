@@ -1,0 +1,304 @@
+"""Verdicts: a balance helps, harms, makes no difference worth having, or these images cannot tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from raresight.evidence.estimates import Evidence, known
+from raresight.evidence.format import decimal
+from raresight.evidence.influence import JUDGED, Difference, Jackknife
+from raresight.evidence.metrics import METRICS
+from raresight.evidence.names import balance_title, base_name
+
+MARGINS = {"auroc": 0.01, "auprc": 0.01, "sensitivity_at_95_specificity": 0.02, "brier": 0.005}
+"""Practical equivalence: a difference smaller than this is not worth having."""
+
+HEADLINE = "auroc"
+LOWER_IS_BETTER = frozenset({"brier"})
+BASELINES = ("none", "class-weight")
+"""What a balance must beat: the first costs nothing, the second nearly nothing."""
+
+SIGNIFICANCE = 0.05
+FEWEST_GROUPS = 10
+FEWEST_REPEATS = 5
+
+Word = Literal["helps", "harms", "equivalent", "inconclusive"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is said of one recipe against its baseline, by one metric.
+
+    Attributes
+    ----------
+    word : {"helps", "harms", "equivalent", "inconclusive"}
+    difference, error, freedom : float
+        Recipe − baseline; its standard error; Student's degrees of freedom.
+    interval, inner : tuple of float
+        95 % and 90 % intervals of the difference.
+    p, p_holm : float
+        Two-sided p of no difference; adjusted for all pairs of the run.
+    margin : float
+        Practical equivalence.
+    reason : str
+        Why nothing is decided, else empty.
+    more_groups : int or None
+        Where nothing is decided: about how many more groups (patients) would decide it, if the difference
+        stays as it is.
+    """
+
+    word: Word
+    difference: float
+    error: float
+    freedom: float
+    interval: tuple[float, float]
+    inner: tuple[float, float]
+    p: float
+    p_holm: float
+    margin: float
+    reason: str = ""
+    more_groups: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the verdict as JSON has it."""
+        return {
+            "verdict": self.word,
+            "difference": known(self.difference),
+            "error": known(self.error),
+            "freedom": known(self.freedom),
+            "low": known(self.interval[0]),
+            "high": known(self.interval[1]),
+            "low90": known(self.inner[0]),
+            "high90": known(self.inner[1]),
+            "p": known(self.p),
+            "p_holm": known(self.p_holm),
+            "margin": self.margin,
+            "reason": self.reason,
+            "more_groups": self.more_groups,
+        }
+
+
+def verdicts(
+    evidence: Evidence,
+    pairs: Iterable[tuple[str, str]],
+    *,
+    stochastic: Iterable[str] = (),
+    margins: Mapping[str, float] = MARGINS,
+) -> dict[tuple[str, str], dict[str, Verdict]]:
+    """Judge recipes against their baselines, all pairs of a run together.
+
+    The variance of a paired difference is that of the groups' influence, anomalous and normal groups apart,
+    plus that between repeats divided by their number; Student's t has Satterthwaite's degrees of freedom.
+    ``equivalent`` where the 90 % interval lies inside the margin; else ``helps`` or ``harms`` where Holm's p,
+    over all pairs and by metric, is below .05; else ``inconclusive``. Nothing is decided with fewer than
+    ten groups in a class, nor for a stochastic detector with fewer than five repeats.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    pairs : iterable of (recipe, baseline)
+        On the same rows.
+    stochastic : iterable of str
+        Recipes whose training depends on the seed beyond the split.
+    margins : mapping
+        Metric → practical equivalence.
+
+    Returns
+    -------
+    dict
+        (recipe, baseline) → metric → Verdict.
+    """
+    wanted = list(dict.fromkeys(pairs))
+    jackknife, drawn = Jackknife(evidence), set(stochastic)
+    found: dict[tuple[str, str], dict[str, Verdict]] = {pair: {} for pair in wanted}
+    for metric in JUDGED:
+        differences = [jackknife.difference(recipe, against, metric) for recipe, against in wanted]
+        p = np.array([p_value(d) for d in differences])
+        for pair, difference, own, adjusted in zip(wanted, differences, p, holm(p), strict=True):
+            reason = _undecidable(evidence, pair, drawn)
+            found[pair][metric] = _decide(
+                difference,
+                float(own),
+                float(adjusted),
+                margins[metric],
+                metric,
+                reason,
+                evidence.groups["all"],
+            )
+    return found
+
+
+def p_value(difference: Difference) -> float:
+    """Two-sided p of no difference; 1 where nothing varies and nothing differs."""
+    if not math.isfinite(difference.value):
+        return float("nan")
+    if difference.error == 0:
+        return float(difference.value == 0)
+    t = abs(difference.value) / difference.error
+    return float(2 * stats.t.sf(t, difference.freedom))
+
+
+def holm(p: NDArray[np.float64] | Sequence[float]) -> NDArray[np.float64]:
+    """Adjust p-values so that the chance of one false rejection among all is kept.
+
+    Source: Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statistics 6 (1979),
+    65–70. NaN stays NaN and isn't counted.
+
+    Parameters
+    ----------
+    p : (m,) float array
+
+    Returns
+    -------
+    (m,) float array
+    """
+    values = np.asarray(p, np.float64)
+    adjusted = np.full(len(values), np.nan)
+    order = np.argsort(values)
+    order = order[np.isfinite(values[order])]
+    steps = values[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(steps)) if len(order) else []
+    return adjusted
+
+
+def _undecidable(evidence: Evidence, pair: tuple[str, str], stochastic: set[str]) -> str:
+    fewest = min(evidence.groups["anomalous"], evidence.groups["normal"])
+    if fewest < FEWEST_GROUPS:
+        return f"a class has {fewest} groups; {FEWEST_GROUPS} are the fewest that a verdict can rest on"
+    repeats = min(len(np.unique(evidence.rows[recipe].repeat)) for recipe in pair)
+    if repeats < FEWEST_REPEATS and stochastic & set(pair):
+        return (
+            f"the detector's training is random and was repeated {repeats} time{'s' * (repeats != 1)}; "
+            f"a verdict needs {FEWEST_REPEATS}, --repeats {FEWEST_REPEATS}"
+        )
+    return ""
+
+
+def _decide(
+    difference: Difference, p: float, p_holm: float, margin: float, metric: str, reason: str, groups: int
+) -> Verdict:
+    error, freedom, value = difference.error, difference.freedom, difference.value
+    interval, inner = (_interval(difference, level) for level in (0.95, 0.90))
+    word: Word = "inconclusive"
+    more = None
+    if not math.isfinite(value):
+        reason = reason or f"{METRICS[metric].title} is not defined for both"
+    elif not reason:
+        word = _word(value, inner, p_holm, margin, metric)
+        if word == "inconclusive":
+            more = more_groups(difference, margin, groups)
+    return Verdict(word, value, error, freedom, interval, inner, p, p_holm, margin, reason, more)
+
+
+def _word(value: float, inner: tuple[float, float], p_holm: float, margin: float, metric: str) -> Word:
+    if -margin < inner[0] and inner[1] < margin:
+        return "equivalent"
+    if p_holm >= SIGNIFICANCE:
+        return "inconclusive"
+    return "helps" if (value > 0) != (metric in LOWER_IS_BETTER) else "harms"
+
+
+def _interval(difference: Difference, level: float) -> tuple[float, float]:
+    if not math.isfinite(difference.value):
+        return float("nan"), float("nan")
+    reach = difference.error * float(stats.t.ppf((1 + level) / 2, difference.freedom))
+    return difference.value - reach, difference.value + reach
+
+
+def more_groups(difference: Difference, margin: float, groups: int) -> int | None:
+    """Estimate how many more groups would decide, if the difference stays and its error falls as 1/√groups.
+
+    Returns
+    -------
+    int or None
+        Rounded up to two digits; None where no number would.
+    """
+    size, error = abs(difference.value), difference.error
+    needed = []
+    if size > 0:
+        needed.append((stats.norm.ppf(1 - SIGNIFICANCE / 2) * error / size) ** 2)
+    if size < margin:
+        needed.append((stats.norm.ppf(1 - SIGNIFICANCE) * error / (margin - size)) ** 2)
+    if not needed:
+        return None
+    more = groups * (max(1.0, min(needed)) - 1)
+    digits = 10 ** max(0, len(str(int(more))) - 2)
+    return int(math.ceil(more / digits) * digits)
+
+
+def verdict_sentence(recipe: Mapping[str, str], against: str, found: Mapping[str, Verdict]) -> str:
+    """Say the headline verdict as a paper could print it.
+
+    Parameters
+    ----------
+    recipe : mapping
+        ``model``, ``representation``, ``balance``.
+    against : str
+        The baseline's balance.
+    found : mapping
+        Metric → Verdict.
+    """
+    verdict = found[HEADLINE]
+    who = "@".join(part for part in (recipe["model"], recipe["representation"]) if part) or "the detector"
+    what = balance_title(recipe["balance"])
+    beside = "no resampling" if base_name(against) in ("none", "") else balance_title(against)
+    start = f"{what} against {beside}, {who}: {verdict.word}"
+    if not math.isfinite(verdict.difference):
+        return f"{start}; {verdict.reason}."
+    low, high = (decimal(value, sign=True) for value in verdict.interval)
+    numbers = f"AUROC {decimal(verdict.difference, sign=True)} (95 % interval {low} to {high}"
+    if math.isfinite(verdict.p_holm):
+        numbers += f"; Holm's p {'< .001' if verdict.p_holm < 0.001 else decimal(verdict.p_holm)}"
+    if verdict.word == "equivalent":
+        low, high = (decimal(value, sign=True) for value in verdict.inner)
+        within = f"the 90 % interval, {low} to {high}, lies within ±{decimal(verdict.margin, 2)}"
+        return f"{start}. {numbers}); {within}."
+    if verdict.reason:
+        return f"{start}, because {verdict.reason}. {numbers})."
+    if verdict.word == "inconclusive" and verdict.more_groups:
+        return f"{start}. {numbers}); about {verdict.more_groups:,} more patients would decide it."
+    return f"{start}. {numbers})."
+
+
+def judge_balances(evidence: Evidence, recipes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Judge every balance against no resampling, and against class weights where they were asked for.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    recipes : iterable of mappings
+        ``id``, ``model``, ``representation``, ``balance`` and, where known, ``stochastic`` of each recipe.
+
+    Returns
+    -------
+    list of dict
+        ``recipe``, ``against``, ``sentence``, and ``metrics``: metric → `Verdict.as_dict`.
+    """
+    rows = {r["id"]: r for r in recipes if r["id"] in evidence.rows}
+    pairs = [
+        (name, against)
+        for name, row in rows.items()
+        for against, other in rows.items()
+        if other["balance"] in BASELINES
+        and row["balance"] not in (other["balance"], BASELINES[0])
+        and (row["model"], row["representation"]) == (other["model"], other["representation"])
+        and evidence.same_rows(name, against)
+    ]
+    drawn = [name for name, row in rows.items() if row.get("stochastic")]
+    found = verdicts(evidence, pairs, stochastic=drawn)
+    return [
+        {
+            "recipe": name,
+            "against": against,
+            "sentence": verdict_sentence(rows[name], rows[against]["balance"], found[name, against]),
+            "metrics": {metric: verdict.as_dict() for metric, verdict in found[name, against].items()},
+        }
+        for name, against in pairs
+    ]
