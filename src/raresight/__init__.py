@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         RaresightError,
         RunError,
     )
+    from raresight.evidence.judge import Judgement, judge
     from raresight.experiment.run import Run
     from raresight.experiment.runner import compare
     from raresight.images.load import load
@@ -33,9 +34,11 @@ if TYPE_CHECKING:
     from raresight.report import write_report
 
 _HOMES = {
+    "Judgement": "raresight.evidence.judge",
     "Manifest": "raresight.images.manifest",
     "Run": "raresight.experiment.run",
     "compare": "raresight.experiment.runner",
+    "judge": "raresight.evidence.judge",
     "load": "raresight.images.load",
     "write_report": "raresight.report",
     **dict.fromkeys(
@@ -57,6 +60,7 @@ __all__ = [
     "DataError",
     "ImageError",
     "InputError",
+    "Judgement",
     "LeakageError",
     "Manifest",
     "MissingExtraError",
@@ -65,6 +69,7 @@ __all__ = [
     "Run",
     "RunError",
     "compare",
+    "judge",
     "load",
     "write_report",
 ]

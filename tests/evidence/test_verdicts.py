@@ -9,14 +9,8 @@ from scipy import stats
 
 from raresight.evidence.estimates import Evidence, weigh
 from raresight.evidence.influence import Difference, Jackknife
-from raresight.evidence.verdicts import (
-    holm,
-    judge_balances,
-    more_groups,
-    p_value,
-    verdict_sentence,
-    verdicts,
-)
+from raresight.evidence.judgement import judge_balances, recommendation, verdict_sentence
+from raresight.evidence.verdicts import holm, more_groups, p_value, verdicts
 
 BASE, SMOTE = "svm@embedding+none", "svm@embedding+smote"
 
@@ -159,9 +153,8 @@ def test_more_groups_by_the_square_of_the_error():
     ],
 )
 def test_the_sentence_says_no_more_than_the_verdict(options: dict[str, float], words: list[str]):
-    parts = {"model": "svm", "representation": "embedding", "balance": "smote"}
     found = verdicts(study(seed=0, **options), [(SMOTE, BASE)])[SMOTE, BASE]  # type: ignore[arg-type]
-    sentence = verdict_sentence(parts, "none", found)
+    sentence = verdict_sentence("SMOTE against no resampling, svm@embedding", "auroc", found["auroc"])
     assert all(word in sentence for word in words), sentence
 
 
@@ -175,9 +168,26 @@ def test_balances_are_judged_against_none_and_against_class_weights():
         {"id": i, "model": i.split("@")[0], "representation": "embedding", "balance": i.split("+")[1]}
         for i in ids
     ]
-    pairs = {(found["recipe"], found["against"]) for found in judge_balances(evidence, recipes)}
+    judged = judge_balances(evidence, recipes)
+    pairs = {(found["recipe"], found["against"]) for found in judged}
     assert pairs == {
-        (SMOTE, BASE),
-        (SMOTE, "svm@embedding+class-weight"),
-        ("svm@embedding+class-weight", BASE),
+        (SMOTE, "none"),
+        (SMOTE, "class-weight"),
+        ("svm@embedding+class-weight", "none"),
     }
+    own = next(row for row in judged if (row["recipe"], row["against"]) == (SMOTE, "none"))
+    assert (own["model"], own["balance"], own["metric"]) == ("svm", "smote", "auroc")
+    assert own["low"] <= own["low90"] <= own["difference"] <= own["high90"] <= own["high"]
+    assert 0 <= own["p_rope"] <= 1 and own["p_adjusted"] >= own["p"]
+    assert "no resampling" in recommendation(judged)
+
+
+def test_what_helps_is_recommended():
+    recipes = [
+        {"id": name, "model": "svm", "representation": "embedding", "balance": balance}
+        for name, balance in ((BASE, "none"), (SMOTE, "smote"))
+    ]
+    judged = judge_balances(study(seed=0, gain=3.0), recipes)
+    assert judged[0]["decision"] == "helps"
+    assert recommendation(judged).startswith("Recommended here: SMOTE with svm@embedding")
+    assert recommendation([]) == ""

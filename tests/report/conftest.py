@@ -62,9 +62,13 @@ class MadeUpRun:
             "versions": {"python": "3.11.9", "numpy": "2.4"},
         }
         self.rejected = [{"file": "images/<img src=x>.png", "reason": "not an image & not a DICOM file"}]
+        self.weigh_again(60)
+
+    def weigh_again(self, resamples: int) -> None:
         self.metrics = summarise(
-            self.predictions, self.thresholds, self.receipts, self.settings, resamples=60
+            self.predictions, self.thresholds, self.receipts, self.settings, resamples=resamples
         )
+        self.verdicts, self.recommendation = (self.metrics.pop(k) for k in ("verdicts", "recommendation"))
 
     def image(self, row: int) -> np.ndarray:
         return np.full((40, 30, 3) if row % 2 else (40, 30), row, np.uint8)
@@ -129,5 +133,5 @@ def phantom_run(tmp_path: Path) -> MadeUpRun:
     made = MadeUpRun(tmp_path, "phantom:brain?n=120", ("rf@embedding+none",))
     made.predictions["probability"] = np.nan
     made.rejected, made.settings["protocol"]["imbalance"] = [], None
-    made.metrics = summarise(made.predictions, made.thresholds, made.receipts, made.settings, resamples=20)
+    made.weigh_again(20)
     return made

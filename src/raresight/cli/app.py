@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from raresight import __version__
-from raresight.cli import compare, demo, listing, report, synthesise
+from raresight.cli import compare, demo, judge, listing, report, synthesise
 
 app = typer.Typer(
     name="raresight",
@@ -38,5 +38,6 @@ def _options(
 app.command("demo")(demo.demo)
 app.command("compare")(compare.compare)
 app.command("synthesise")(synthesise.synthesise)
+app.command("judge")(judge.judge)
 app.command("report")(report.report)
 app.command("list")(listing.list_registry)

@@ -127,7 +127,8 @@ def finish(run: Run, as_json: bool) -> None:
     if run.rejected:
         say(f"{len(run.rejected)} image(s) could not be used; see {run.path / 'rejected.csv'}")
     if as_json:
-        print_json({"run": str(run.path), "report": str(path), **run.metrics})
+        judged = {"verdicts": run.verdicts, "recommendation": run.recommendation}
+        print_json({"run": str(run.path), "report": str(path), **run.metrics, **judged})
         return
     print_table(run)
     print(f"report: {path}")

@@ -161,20 +161,39 @@ def weigh(
         If there is no prediction, a column or a default threshold is missing, or a score is not finite.
     """
     _check(predictions, thresholds)
-    codes, _ = pd.factorize(predictions["group"], sort=True)
-    label = predictions["label"].to_numpy(np.int64) == 1
-    holds = {kind: np.bincount(codes, weights=rows) > 0 for kind, rows in (("a", label), ("n", ~label))}
-    counts = draw_groups(holds["a"], resamples, seed)
+    codes, names = pd.factorize(predictions["group"], sort=True)
     rows = {
         str(recipe): _rows(str(recipe), predictions.loc[part], codes[part], thresholds)
         for recipe, part in predictions.groupby("recipe", sort=False).indices.items()
     }
-    once = np.ones((1, len(holds["a"])), np.uint16)
+    return weigh_rows(rows, len(names), resamples=resamples, seed=seed)
+
+
+def weigh_rows(
+    rows: dict[str, RecipeRows], groups: int, *, resamples: int = RESAMPLES, seed: int = 0
+) -> Evidence:
+    """Compute every metric of every recipe, with its draws, from predictions that were checked before.
+
+    Parameters
+    ----------
+    rows : dict of str to RecipeRows
+        By recipe.
+    groups : int
+        Their `RecipeRows.group` number them from 0.
+    resamples, seed : int
+        Of the bootstrap over groups.
+    """
+    holds = {kind: np.zeros(groups, bool) for kind in "an"}
+    for table in rows.values():
+        holds["a"][table.group[table.label]] = True
+        holds["n"][table.group[~table.label]] = True
+    counts = draw_groups(holds["a"], resamples, seed)
+    once = np.ones((1, groups), np.uint16)
     return Evidence(
         rows,
         {recipe: estimate(table, once) for recipe, table in rows.items()},
         {recipe: estimate(table, counts, slope_steps=1) for recipe, table in rows.items()},
-        {"all": len(holds["a"]), "anomalous": int(holds["a"].sum()), "normal": int(holds["n"].sum())},
+        {"all": groups, "anomalous": int(holds["a"].sum()), "normal": int(holds["n"].sum())},
         resamples,
         seed,
     )

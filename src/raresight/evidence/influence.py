@@ -7,7 +7,6 @@ repeats is never counted twice.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +97,18 @@ class Jackknife:
             parts.append((float(value.var(ddof=1)) / len(value), float(len(value) - 1)))
         return Difference(float(value.mean()), tuple(parts))
 
+    def folds(self, recipe: str, metric: str) -> Floats:
+        """Give a metric's value in each (repeat, fold), NaN where a fold lacks a class.
+
+        Returns
+        -------
+        (J,) float array
+        """
+        rows = self.evidence.rows[recipe]
+        once = np.ones((1, self.counts.shape[1]), np.uint16)
+        parts = (_part(rows, rows.unit == unit) for unit in np.unique(rows.unit))
+        return np.concatenate([_judged(part, once)[metric] for part in parts])
+
     def _jackknifed(self, recipe: str, against: str, metric: str) -> list[tuple[float, float]]:
         """Variance and degrees of freedom of anomalous and of normal groups."""
         left = self._lefts(recipe)[metric] - self._lefts(against)[metric]
@@ -130,7 +141,7 @@ class Jackknife:
         if recipe not in self._whole:
             rows = self.evidence.rows[recipe]
             once = np.ones((1, self.counts.shape[1]), np.uint16)
-            found = [_judged(_of_repeat(rows, repeat), once) for repeat in np.unique(rows.repeat)]
+            found = [_judged(_part(rows, rows.repeat == repeat), once) for repeat in np.unique(rows.repeat)]
             self._whole[recipe] = {name: np.concatenate([f[name] for f in found]) for name in JUDGED}
         return self._whole[recipe]
 
@@ -174,8 +185,7 @@ def _judged(rows: RecipeRows, counts: NDArray[np.uint16]) -> dict[str, Floats]:
     return found
 
 
-def _of_repeat(rows: RecipeRows, repeat: Any) -> RecipeRows:
-    own = rows.repeat == repeat
+def _part(rows: RecipeRows, own: NDArray[np.bool_]) -> RecipeRows:
     return RecipeRows(
         rows.label[own],
         rows.score[own],

@@ -1,4 +1,4 @@
-"""The content of ``metrics.json``: every recipe's metrics with intervals, from its predictions."""
+"""The content of ``metrics.json`` and ``verdicts.json``: all that the predictions show."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pandas as pd
 
 from raresight.evidence.estimates import Evidence, Thresholds, folds_left_out, weigh
 from raresight.evidence.intervals import LEVEL, RESAMPLES
+from raresight.evidence.judgement import judge_balances, recommendation
 from raresight.evidence.metrics import METRICS, names_of
 from raresight.evidence.names import split_id
 from raresight.evidence.sentences import effects, ranking_sentence
-from raresight.evidence.verdicts import judge_balances
 
 
 def summarise(
@@ -24,7 +24,7 @@ def summarise(
     rule: str = "default",
     resamples: int = RESAMPLES,
 ) -> dict[str, Any]:
-    """Compute what ``metrics.json`` holds.
+    """Compute what ``metrics.json`` and ``verdicts.json`` hold.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def summarise(
     dict
         ``recipes``: design.md 4.3's rows with ``recipe`` (the id), ``at`` (rule → metrics of its
         decisions) and ``folds_left_out`` (without both classes, so without a ranking) added;
-        ``effects`` and ``sentences``: what each balance did; ``verdicts``: see `judge_balances`;
-        ``intervals``: how they were made. Values that are not defined are None.
+        ``effects`` and ``sentences``: what each balance did; ``verdicts``: see `judge_balances`, and
+        ``recommendation``; ``intervals``: how they were made. Values that are not defined are None.
 
     Raises
     ------
@@ -59,12 +59,13 @@ def summarise(
     known = {r["id"]: r for r in settings.get("recipes", [])}
     parts = [{**split_id(name), **known.get(name, {})} for name in evidence.rows]
     rows = [_recipe(evidence, part, receipts, rule) for part in parts]
-    found = effects(evidence, parts)
+    found, judged = effects(evidence, parts), judge_balances(evidence, parts)
     first = ranking_sentence(rows)
     return {
         "recipes": rows,
         "effects": found,
-        "verdicts": judge_balances(evidence, parts),
+        "verdicts": judged,
+        "recommendation": recommendation(judged),
         "sentences": [*([first] if first else []), *(effect["sentence"] for effect in found)],
         "intervals": {
             "level": LEVEL,

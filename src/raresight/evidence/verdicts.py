@@ -5,26 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from raresight.evidence.estimates import Evidence, known
-from raresight.evidence.format import decimal
+from raresight.evidence.estimates import Evidence
 from raresight.evidence.influence import JUDGED, Difference, Jackknife
 from raresight.evidence.metrics import METRICS
-from raresight.evidence.names import balance_title, base_name
 
 MARGINS = {"auroc": 0.01, "auprc": 0.01, "sensitivity_at_95_specificity": 0.02, "brier": 0.005}
 """Practical equivalence: a difference smaller than this is not worth having."""
 
 HEADLINE = "auroc"
 LOWER_IS_BETTER = frozenset({"brier"})
-BASELINES = ("none", "class-weight")
-"""What a balance must beat: the first costs nothing, the second nearly nothing."""
-
 SIGNIFICANCE = 0.05
 FEWEST_GROUPS = 10
 FEWEST_REPEATS = 5
@@ -66,24 +61,6 @@ class Verdict:
     reason: str = ""
     more_groups: int | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Give the verdict as JSON has it."""
-        return {
-            "verdict": self.word,
-            "difference": known(self.difference),
-            "error": known(self.error),
-            "freedom": known(self.freedom),
-            "low": known(self.interval[0]),
-            "high": known(self.interval[1]),
-            "low90": known(self.inner[0]),
-            "high90": known(self.inner[1]),
-            "p": known(self.p),
-            "p_holm": known(self.p_holm),
-            "margin": self.margin,
-            "reason": self.reason,
-            "more_groups": self.more_groups,
-        }
-
 
 def verdicts(
     evidence: Evidence,
@@ -91,6 +68,7 @@ def verdicts(
     *,
     stochastic: Iterable[str] = (),
     margins: Mapping[str, float] = MARGINS,
+    jackknife: Jackknife | None = None,
 ) -> dict[tuple[str, str], dict[str, Verdict]]:
     """Judge recipes against their baselines, all pairs of a run together.
 
@@ -109,6 +87,8 @@ def verdicts(
         Recipes whose training depends on the seed beyond the split.
     margins : mapping
         Metric → practical equivalence.
+    jackknife : Jackknife, optional
+        Of the same evidence, if there is one already.
 
     Returns
     -------
@@ -116,7 +96,7 @@ def verdicts(
         (recipe, baseline) → metric → Verdict.
     """
     wanted = list(dict.fromkeys(pairs))
-    jackknife, drawn = Jackknife(evidence), set(stochastic)
+    jackknife, drawn = jackknife or Jackknife(evidence), set(stochastic)
     found: dict[tuple[str, str], dict[str, Verdict]] = {pair: {} for pair in wanted}
     for metric in JUDGED:
         differences = [jackknife.difference(recipe, against, metric) for recipe, against in wanted]
@@ -231,74 +211,3 @@ def more_groups(difference: Difference, margin: float, groups: int) -> int | Non
     more = groups * (max(1.0, min(needed)) - 1)
     digits = 10 ** max(0, len(str(int(more))) - 2)
     return int(math.ceil(more / digits) * digits)
-
-
-def verdict_sentence(recipe: Mapping[str, str], against: str, found: Mapping[str, Verdict]) -> str:
-    """Say the headline verdict as a paper could print it.
-
-    Parameters
-    ----------
-    recipe : mapping
-        ``model``, ``representation``, ``balance``.
-    against : str
-        The baseline's balance.
-    found : mapping
-        Metric → Verdict.
-    """
-    verdict = found[HEADLINE]
-    who = "@".join(part for part in (recipe["model"], recipe["representation"]) if part) or "the detector"
-    what = balance_title(recipe["balance"])
-    beside = "no resampling" if base_name(against) in ("none", "") else balance_title(against)
-    start = f"{what} against {beside}, {who}: {verdict.word}"
-    if not math.isfinite(verdict.difference):
-        return f"{start}; {verdict.reason}."
-    low, high = (decimal(value, sign=True) for value in verdict.interval)
-    numbers = f"AUROC {decimal(verdict.difference, sign=True)} (95 % interval {low} to {high}"
-    if math.isfinite(verdict.p_holm):
-        numbers += f"; Holm's p {'< .001' if verdict.p_holm < 0.001 else decimal(verdict.p_holm)}"
-    if verdict.word == "equivalent":
-        low, high = (decimal(value, sign=True) for value in verdict.inner)
-        within = f"the 90 % interval, {low} to {high}, lies within ±{decimal(verdict.margin, 2)}"
-        return f"{start}. {numbers}); {within}."
-    if verdict.reason:
-        return f"{start}, because {verdict.reason}. {numbers})."
-    if verdict.word == "inconclusive" and verdict.more_groups:
-        return f"{start}. {numbers}); about {verdict.more_groups:,} more patients would decide it."
-    return f"{start}. {numbers})."
-
-
-def judge_balances(evidence: Evidence, recipes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Judge every balance against no resampling, and against class weights where they were asked for.
-
-    Parameters
-    ----------
-    evidence : Evidence
-    recipes : iterable of mappings
-        ``id``, ``model``, ``representation``, ``balance`` and, where known, ``stochastic`` of each recipe.
-
-    Returns
-    -------
-    list of dict
-        ``recipe``, ``against``, ``sentence``, and ``metrics``: metric → `Verdict.as_dict`.
-    """
-    rows = {r["id"]: r for r in recipes if r["id"] in evidence.rows}
-    pairs = [
-        (name, against)
-        for name, row in rows.items()
-        for against, other in rows.items()
-        if other["balance"] in BASELINES
-        and row["balance"] not in (other["balance"], BASELINES[0])
-        and (row["model"], row["representation"]) == (other["model"], other["representation"])
-        and evidence.same_rows(name, against)
-    ]
-    drawn = [name for name, row in rows.items() if row.get("stochastic")]
-    found = verdicts(evidence, pairs, stochastic=drawn)
-    return [
-        {
-            "recipe": name,
-            "against": against,
-            "sentence": verdict_sentence(rows[name], rows[against]["balance"], found[name, against]),
-            "metrics": {metric: verdict.as_dict() for metric, verdict in found[name, against].items()},
-        }
-        for name, against in pairs
-    ]

@@ -92,14 +92,30 @@ class Run:
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """``metrics.json``: every recipe's metrics with intervals."""
-        path = self.path / "metrics.json"
-        if path.is_file():
-            found: dict[str, Any] = json.loads(path.read_text())
-            return found
-        made = summarise(self.predictions, self.thresholds, self.receipts, self.settings)
-        with disk_errors(self.path, REMEDY):
-            _write_json(path, made)
-        return made
+        return self._weighed("metrics.json")
+
+    @property
+    def verdicts(self) -> list[dict[str, Any]]:
+        """``verdicts.json``: what is said of each balance against its baseline, one row a metric."""
+        found: list[dict[str, Any]] = self._weighed("verdicts.json")["verdicts"]
+        return found
+
+    @property
+    def recommendation(self) -> str:
+        """What to do about imbalance on this set, in a sentence; empty where nothing was judged."""
+        return str(self._weighed("verdicts.json")["recommendation"])
+
+    def _weighed(self, name: str) -> dict[str, Any]:
+        """Read what the predictions show, computed when first asked for."""
+        path = self.path / name
+        if not path.is_file():
+            made = summarise(self.predictions, self.thresholds, self.receipts, self.settings)
+            judged = {key: made.pop(key) for key in ("verdicts", "recommendation")}
+            with disk_errors(self.path, REMEDY):
+                _write_json(self.path / "verdicts.json", judged)
+                _write_json(self.path / "metrics.json", made)
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
 
     @cached_property
     def rejected(self) -> list[dict[str, str]]:

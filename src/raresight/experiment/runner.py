@@ -109,7 +109,8 @@ def compare(
         run = open_run(path, settings, [(r.file, r.reason) for r in store.manifest.rejected])
         waiting = [task for task in tasks if not run.has(task)]
         if waiting:
-            (path / "metrics.json").unlink(missing_ok=True)
+            for weighed in ("metrics.json", "verdicts.json"):
+                (path / weighed).unlink(missing_ok=True)
             _prepare(store, waiting, progress)
             _work(waiting, store, names, protocol, run, workers or os.cpu_count() or 1, progress)
         with progress("weighing the evidence", 1) as tick:

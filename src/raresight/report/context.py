@@ -46,7 +46,9 @@ def gather(run: Reported) -> tuple[dict[str, Any], Material]:
         "lead": metrics["sentences"][0] if metrics["sentences"] else "",
         "sentences": metrics["sentences"][1:],
         "effects": metrics["effects"],
-        "verdicts": metrics.get("verdicts", []),
+        "verdicts": _by_pair(run.verdicts),
+        "judged": {row["metric"]: row["margin"] for row in run.verdicts},
+        "recommendation": run.recommendation,
         "rules": _rules(recipes),
         "published": published,
         "published_source": SOURCE,
@@ -61,6 +63,16 @@ def gather(run: Reported) -> tuple[dict[str, Any], Material]:
         "versions": settings.get("versions", {}),
     }
     return context, material
+
+
+def _by_pair(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Gather the verdicts of each recipe against each baseline; the headline's sentence speaks for them."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        pair = found.setdefault((row["recipe"], row["against"]), {"cells": {}, "sentence": row["sentence"]})
+        pair |= {"recipe": row["recipe"], "against": row["against"]}
+        pair["cells"][row["metric"]] = row
+    return list(found.values())
 
 
 def best_recipe(recipes: Sequence[Mapping[str, Any]]) -> str:

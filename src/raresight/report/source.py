@@ -41,6 +41,16 @@ class Reported(Protocol):
         ...
 
     @property
+    def verdicts(self) -> list[dict[str, Any]]:
+        """``verdicts.json``'s rows, as `raresight.evidence.judgement.judge_balances` makes them."""
+        ...
+
+    @property
+    def recommendation(self) -> str:
+        """What to do about imbalance on this set; may be empty."""
+        ...
+
+    @property
     def rejected(self) -> list[dict[str, str]]:
         """``file`` and ``reason`` of images that could not be used."""
         ...
