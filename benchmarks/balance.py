@@ -33,6 +33,7 @@ NAMES = ("SMOTE", "BorderlineSMOTE", "ADASYN", "SMOTEENN", "SMOTETomek")
 TARGETS = {"SMOTE": 20, "BorderlineSMOTE": 6, "ADASYN": 6, "SMOTEENN": 10, "SMOTETomek": 10}
 MEMORY = {"SMOTE": 1 / 15}
 FOLDS = 5
+NOTES = ""
 PATIENCE = 10
 """Where theirs takes more seconds than this, two runs are enough to tell."""
 
@@ -174,43 +175,66 @@ def main() -> None:
         way, name, n, d = chosen.measure
         measure(way, name, int(n), int(d))
         return
-    lines = [
+    for size in filter(None, chosen.sizes.split(",")):
+        n, d = (int(part) for part in size.split("x"))
+        X, y = data(n, d)
+        for name in NAMES:
+            write(chosen.runs, row(name, X, y, chosen.runs))
+        del X
+    if not chosen.skip_folds:
+        quick, slow = cross_validation(5000, 12_288)
+        write(
+            chosen.runs,
+            f"Five samplers × five folds at 5,000 × 12,288, in full on both sides: ours {quick:.1f} s from one Gram "
+            f"matrix, theirs {slow:.0f} s: {slow / quick:.0f} × (target 70 ×).",
+        )
+
+
+def row(name: str, X: np.ndarray, y: np.ndarray, runs: int) -> str:
+    """Measure one sampler at one size: a row of the table."""
+    n, d = X.shape
+    best = in_turns(name, X, y, runs)
+    memory = {way: peak_above_data(way, name, n, d) / 1e6 for way in ("theirs", "ours")}
+    target = f"{TARGETS[name]}" if d >= 12_288 else "1"
+    eager = f"{best['theirs'] / best['eager']:.1f}" if "eager" in best else ""
+    return (
+        f"| {n} × {d} | {name} | {best['theirs']:.2f} | {best['ours']:.3f} "
+        f"| {best['theirs'] / best['ours']:.1f} | {target} | {eager} | {memory['theirs']:.0f} "
+        f"| {memory['ours']:.0f} | {memory['ours'] / memory['theirs']:.3f} | {MEMORY.get(name, 0.5):.3f} |"
+    )
+
+
+def write(runs: int, line: str) -> None:
+    """Put a line into balance.md in the place of the one it renews, so that sizes can be measured one by one."""
+    print(line, flush=True)
+    path = HERE / "balance.md"
+    old = path.read_text().splitlines() if path.exists() else []
+    kept = {key(text): text for text in old if key(text)}
+    kept[key(line)] = line
+    rows = [kept[wanted] for n, d in SIZES for name in NAMES if (wanted := f"| {n} × {d} | {name} |") in kept]
+    head = [
         "# Samplers beside imbalanced-learn",
         "",
-        f"`python benchmarks/balance.py --runs {chosen.runs}`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, "
+        f"`python benchmarks/balance.py --runs {runs}`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, "
         f"{platform.machine()}, Python {platform.python_version()}, imbalanced-learn {imblearn.__version__}. "
-        f"float32 rows, {SHARE:.0%} minority; best of {chosen.runs} runs taken in turns, of 2 where theirs takes "
+        f"float32 rows, {SHARE:.0%} minority; best of {runs} runs taken in turns, of 2 where theirs takes "
         f"over {PATIENCE} s. The first run of a process also pays for fresh pages of memory, which the best leaves out.",
         "",
         "| rows × features | sampler | theirs, s | ours, s | ratio | target | eager ratio "
         "| theirs, MB | ours, MB | share | target |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    print("\n".join(lines), flush=True)
-    for size in chosen.sizes.split(","):
-        n, d = (int(part) for part in size.split("x"))
-        X, y = data(n, d)
-        for name in NAMES:
-            best = in_turns(name, X, y, chosen.runs)
-            memory = {way: peak_above_data(way, name, n, d) / 1e6 for way in ("theirs", "ours")}
-            target = f"{TARGETS[name]}" if d >= 12_288 else "1"
-            eager = f"{best['theirs'] / best['eager']:.1f}" if "eager" in best else ""
-            lines.append(
-                f"| {n} × {d} | {name} | {best['theirs']:.2f} | {best['ours']:.3f} "
-                f"| {best['theirs'] / best['ours']:.1f} | {target} | {eager} | {memory['theirs']:.0f} "
-                f"| {memory['ours']:.0f} | {memory['ours'] / memory['theirs']:.3f} | {MEMORY.get(name, 0.5):.3f} |"
-            )
-            print(lines[-1], flush=True)
-        del X
-    if not chosen.skip_folds:
-        quick, slow = cross_validation(5000, 12_288)
-        lines += [
-            "",
-            f"Five samplers × five folds at 5,000 × 12,288, in full on both sides: ours {quick:.1f} s from one Gram "
-            f"matrix, theirs {slow:.0f} s: {slow / quick:.0f} × (target 70 ×).",
-        ]
-        print(lines[-1], flush=True)
-    (HERE / "balance.md").write_text("\n".join(lines) + "\n")
+    folds = [kept["Five"]] if "Five" in kept else []
+    notes = [NOTES] if NOTES else []
+    path.write_text("\n".join([*head, *rows, "", *folds, "", *notes]) + "\n")
+
+
+def key(line: str) -> str:
+    """Tell lines that renew each other: a row by size and sampler, the folds' sentence."""
+    if line.startswith("Five samplers"):
+        return "Five"
+    parts = line.split("|")
+    return f"|{parts[1]}|{parts[2]}|" if len(parts) > 10 and parts[2].strip() in NAMES else ""
 
 
 if __name__ == "__main__":
