@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from raresight.evidence.estimates import Evidence, weigh
-from raresight.evidence.influence import Difference, Jackknife
+from raresight.evidence.influence import Difference, Jackknife, interaction
 from raresight.evidence.judgement import judge_balances, recommendation, verdict_sentence
 from raresight.evidence.verdicts import holm, more_groups, p_value, verdicts
 
@@ -78,7 +78,7 @@ def test_satterthwaite_gives_welchs_degrees_of_freedom():
     assert p_value(found) == pytest.approx(2 * stats.t.sf(1 / np.sqrt(a + b), expected))
 
 
-def test_the_jackknife_of_one_fold_of_single_images_is_delongs_variance():
+def test_the_jackknife_of_one_fold_of_single_images_is_delongs_variance_less_the_interaction():
     evidence = study(seed=1, images=1, folds=1, anomalous=40, normal=60)
     found = Jackknife(evidence).difference(SMOTE, BASE, "auroc")
     components = []
@@ -92,7 +92,23 @@ def test_the_jackknife_of_one_fold_of_single_images_is_delongs_variance():
         np.var(components[0][k] - components[1][k], ddof=1) / len(components[0][k]) for k in (0, 1)
     )
     assert found.value == pytest.approx(components[0][0].mean() - components[1][0].mean())
-    assert found.error**2 == pytest.approx(variance, rel=1e-9)
+    rows = [evidence.rows[name] for name in (SMOTE, BASE)]
+    assert found.error**2 + interaction(*rows) == pytest.approx(variance, rel=1e-9)
+    d = np.subtract.outer(rows[0].score[rows[0].label], rows[0].score[~rows[0].label]) > 0
+    d = d * 1.0 - (np.subtract.outer(rows[1].score[rows[1].label], rows[1].score[~rows[1].label]) > 0)
+    left = d - d.mean(axis=1, keepdims=True) - d.mean(axis=0) + d.mean()
+    assert interaction(*rows) == pytest.approx((left**2).sum() / (39 * 59) / (40 * 60))
+
+
+def test_the_variance_of_a_difference_is_unbiased_where_few_pairs_decide():
+    found = [
+        Jackknife(study(seed=seed, anomalous=15, normal=15, images=2, folds=3, distance=3.0)).difference(
+            SMOTE, BASE, "auroc"
+        )
+        for seed in range(300)
+    ]
+    spread = np.var([d.value for d in found], ddof=1)
+    assert np.mean([d.error**2 for d in found]) == pytest.approx(spread, rel=0.25)
 
 
 def test_where_nothing_differs_a_difference_is_said_rarely():
