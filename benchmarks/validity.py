@@ -34,8 +34,10 @@ A, B = "a@x+none", "a@x+smote"
 RESAMPLES = 500
 IMAGES = 3
 FOLDS = 5
-SHARED = (0.45, 0.15, 0.25, 0.15)
-"""Variance of a score: patient and image, both recipes alike; patient and image, each recipe its own."""
+SHARED = (0.45, 0.35, 0.05, 0.15)
+"""Variance of a score: patient and image, both recipes alike; patient and image, each recipe its own. Recipes that differ
+in their balance alone agree more than that: .91 and .96 within the classes for the svm with and without SMOTE on
+aptos2019 at 20 : 1."""
 
 
 @dataclass(frozen=True)

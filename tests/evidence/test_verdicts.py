@@ -102,7 +102,7 @@ def test_the_jackknife_of_one_fold_of_single_images_is_delongs_variance_less_the
 
 def test_the_variance_of_a_difference_is_unbiased_where_few_pairs_decide():
     found = [
-        Jackknife(study(seed=seed, anomalous=15, normal=15, images=2, folds=3, distance=3.0)).difference(
+        Jackknife(study(seed=seed, anomalous=21, normal=21, images=2, folds=3, distance=3.0)).difference(
             SMOTE, BASE, "auroc"
         )
         for seed in range(300)

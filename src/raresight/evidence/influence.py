@@ -24,6 +24,9 @@ their variance comes from the bootstrap over groups."""
 BLOCKS = 500
 """Groups of a class are left out one by one up to so many, beyond that in so many blocks."""
 
+ENOUGH_GROUPS = 20
+"""With fewer groups in a class the interaction is too poorly known to take it off."""
+
 LEAST_SHARE = 0.25
 """Of the jackknife's variance, what is left at least when the interaction is taken off."""
 
@@ -128,7 +131,8 @@ class Jackknife:
                 variance = (beside - 1) / beside * float(((some - some.mean()) ** 2).sum())
                 parts.append((variance, float(len(some) - 1)))
         whole = sum(variance for variance, _ in parts)
-        if metric != "auroc" or whole == 0:
+        few = min(int((self.kind == kind).sum()) for kind in (True, False))
+        if metric != "auroc" or whole == 0 or few < ENOUGH_GROUPS:
             return parts
         twice = interaction(self.evidence.rows[recipe], self.evidence.rows[against])
         share = max(1 - twice / whole, LEAST_SHARE)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from raresight.evidence.estimates import Evidence
-from raresight.evidence.influence import JUDGED, Difference, Jackknife
-from raresight.evidence.metrics import METRICS
+from raresight.evidence.influence import JUDGED, STEPS, Difference, Jackknife
+from raresight.evidence.metrics import METRICS, SPECIFICITY_KEPT
 
 MARGINS = {"auroc": 0.01, "auprc": 0.01, "sensitivity_at_95_specificity": 0.02, "brier": 0.005}
 """Practical equivalence: a difference smaller than this is not worth having."""
@@ -76,7 +76,8 @@ def verdicts(
     plus that between repeats divided by their number; Student's t has Satterthwaite's degrees of freedom.
     ``equivalent`` where the 90 % interval lies inside the margin; else ``helps`` or ``harms`` where Holm's p,
     over all pairs and by metric, is below .05; else ``inconclusive``. Nothing is decided with fewer than
-    ten groups in a class, nor for a stochastic detector with fewer than five repeats.
+    ten groups in a class, nor for a stochastic detector with fewer than five repeats, nor on sensitivity at
+    95 % specificity where a fold has fewer than twenty normal groups.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ def verdicts(
         differences = [jackknife.difference(recipe, against, metric) for recipe, against in wanted]
         p = np.array([p_value(d) for d in differences])
         for pair, difference, own, adjusted in zip(wanted, differences, p, holm(p), strict=True):
-            reason = _undecidable(evidence, pair, drawn)
+            reason = _undecidable(evidence, pair, drawn) or _unresolved(evidence, pair[0], metric)
             found[pair][metric] = _decide(
                 difference,
                 float(own),
@@ -159,6 +160,18 @@ def _undecidable(evidence: Evidence, pair: tuple[str, str], stochastic: set[str]
             f"a verdict needs {FEWEST_REPEATS}, --repeats {FEWEST_REPEATS}"
         )
     return ""
+
+
+def _unresolved(evidence: Evidence, recipe: str, metric: str) -> str:
+    """Say where a fold has too few normal groups to tell its 95 % specificity."""
+    if metric not in STEPS:
+        return ""
+    rows = evidence.rows[recipe]
+    each = [len(np.unique(rows.group[~rows.label & (rows.unit == unit)])) for unit in np.unique(rows.unit)]
+    needed = round(1 / (1 - SPECIFICITY_KEPT))
+    if min(each) >= needed:
+        return ""
+    return f"a fold has only {min(each)} normal groups, and a specificity of .95 needs {needed} to be told"
 
 
 def _decide(
