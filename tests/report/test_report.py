@@ -116,7 +116,7 @@ def test_probabilities_are_shown_before_and_after_calibration_beside_a_constant(
 def test_the_stated_prevalence_has_predictive_values_and_a_decision_curve(shared_run, html, markdown):
     text = Page(html).text
     for page in (text, markdown.read_text()):
-        assert "Where 5.0 % are anomalous" in page
+        assert "Where 5 % are anomalous" in page
         for row in shared_run.metrics["recipes"]:
             at = row["at_prevalence"]
             for cell in at["at"]["specificity=0.95"].values():
