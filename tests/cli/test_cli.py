@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import resource
@@ -52,11 +53,36 @@ def test_report_is_written_again_in_every_form(small_set: Path, tmp_path: Path, 
         assert path.suffix == f".{form}" and "logistic" in path.read_text()
 
 
-@pytest.mark.parametrize("kind", ["samplers", "detectors", "representations", "datasets"])
+@pytest.mark.parametrize("kind", ["samplers", "detectors", "representations", "datasets", "calibrations"])
 def test_list_reads_the_registry(kind: str, capsys):
     assert run("list", kind, "--json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert len(rows) >= 2 and all({"name", "summary", "source"} <= set(row) for row in rows)
+
+
+def test_the_command_lines_defaults_are_the_librarys():
+    from raresight.cli import compare as command
+    from raresight.evidence.thresholds import DEFAULT_RULES
+    from raresight.experiment.protocol import Protocol
+
+    defaults = {name: p.default for name, p in inspect.signature(command.compare).parameters.items()}
+    assert tuple(defaults["thresholds"].split(",")) == DEFAULT_RULES == Protocol().thresholds
+    assert defaults["calibration"] == Protocol().calibration
+
+
+def test_calibration_rules_and_prevalence_are_taken_from_the_command_line(
+    small_set: Path, tmp_path: Path, capsys
+):
+    options = ["--calibration", "isotonic", "--thresholds", "cost=5,sensitivity=0.9", "--prevalence", "0.1"]
+    assert run("compare", str(small_set), *QUICK, *options, "--out", str(tmp_path / "r"), "--json") == 0
+    first = json.loads(capsys.readouterr().out)["recipes"][0]
+    assert list(first["at"]) == ["default", "cost=5", "sensitivity=0.9"]
+    assert first["at_prevalence"]["prevalence"] == 0.1
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "Where 10 % are anomalous" in page and "isotonic regression" in page
+    for wrong in (["--calibration", "beat"], ["--thresholds", "cost"], ["--prevalence", "1.5"]):
+        assert run("compare", str(small_set), *QUICK, *wrong, "--out", str(tmp_path / "s")) == 2
+        assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_help_starts_quickly_and_imports_nothing_heavy():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
@@ -48,8 +49,17 @@ def oracle(label, score, probability, flagged, w):
         "auprc": sk.average_precision_score(label, score, sample_weight=w),
         "sensitivity_at_95_specificity": tpr[1 - fpr >= 0.95 - 1e-12].max(),
         "brier": sk.brier_score_loss(label, probability, sample_weight=w),
+        "log_loss": sk.log_loss(label, probability, sample_weight=w),
+        "calibration_intercept": intercept_alone(label, logit[:, 0], w),
         "calibration_slope": fit.fit(logit[kept], label[kept], sample_weight=w[kept]).coef_[0, 0],
     }
+
+
+def intercept_alone(label, logit, w):
+    """statsmodels' binomial regression on a constant, the logit as an offset."""
+    family = sm.families.Binomial()
+    fit = sm.GLM(label.astype(float), np.ones_like(logit), family, offset=logit, freq_weights=w)
+    return float(fit.fit(tol=1e-12).params[0])
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -129,7 +139,18 @@ def test_what_is_not_defined_is_nan_and_raises_nothing():
     label = np.zeros(10, bool)
     found = evaluate(label, np.arange(10), np.full(10, np.nan), np.zeros(10, bool))
     assert [found[name][0] for name in ("specificity", "accuracy", "npv")] == [1] * 3
-    undefined = ("sensitivity", "f1", "ppv", "mcc", "auroc", "auprc", "brier", "ece", "calibration_slope")
+    undefined = (
+        "sensitivity",
+        "f1",
+        "ppv",
+        "mcc",
+        "auroc",
+        "auprc",
+        "brier",
+        "log_loss",
+        "ece",
+        "calibration_slope",
+    )
     assert all(np.isnan(found[name]).all() for name in undefined)
 
 

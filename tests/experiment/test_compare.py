@@ -10,6 +10,8 @@ import pytest
 
 import raresight as rs
 from raresight.errors import LeakageError, OptionError, RunError
+from raresight.evidence.calibration import CALIBRATIONS
+from raresight.evidence.prevalence import prior_correction
 from raresight.experiment.protocol import Protocol
 from raresight.experiment.recipe import make_recipes
 from raresight.experiment.run import locked
@@ -53,7 +55,8 @@ def test_the_receipts_count_no_leak_and_balance_the_classes(run: rs.Run):
 
 def test_thresholds_are_learned_for_every_task(run: rs.Run):
     assert len(run.thresholds) == 12
-    assert all({"default", "youden", "f1"} <= set(rules) for rules in run.thresholds.values())
+    expected = ["default", "youden", "f1", "specificity=0.95"]
+    assert all(list(rules) == expected for rules in run.thresholds.values())
     assert all(rules["default"] == 0.0 for rules in run.thresholds.values())
 
 
@@ -205,6 +208,81 @@ def test_probabilities_are_calibrated_scores_in_their_own_order(run: rs.Run):
     for _, part in run.predictions.groupby(["recipe", "repeat", "fold"]):
         ordered = part.sort_values("score")["probability"]
         assert ordered.is_monotonic_increasing and ordered.between(0, 1).all()
+
+
+def test_a_run_without_settings_of_its_own_is_calibrated_by_beta(run: rs.Run):
+    protocol = run.settings["protocol"]
+    assert protocol["calibration"] == "beta" and protocol["prevalence"] is None
+    assert protocol["thresholds"] == ["youden", "f1", "specificity=0.95"]
+
+
+ONE = {"models": ["logistic"], "folds": 2, "inner_folds": 2}
+
+
+@pytest.mark.parametrize("calibration", list(CALIBRATIONS))
+def test_every_calibration_gives_probabilities_in_order(calibration: str, small_set: Path, tmp_path: Path):
+    options = {**ONE, "balance": ["class-weight"], "imbalance": 4, "calibration": calibration}
+    run = rs.compare(rs.load(small_set), **options, out=tmp_path / "r")
+    for _, part in run.predictions.groupby("fold"):
+        found = part.sort_values("score")[["probability", "probability_raw"]]
+        assert (found["probability"].diff().dropna() >= -1e-12).all()
+        assert found["probability"].between(0, 1).all()
+    for receipt in run.receipts:
+        told = receipt["calibration"]
+        assert told["method"] == calibration
+        share = receipt["train_anomalies"] / receipt["train_rows"]
+        # Class weights teach the detector one half; a calibrator learns from the rows as they are.
+        assert told["learned_at"] == pytest.approx(0.5 if calibration == "none" else share)
+        assert told["stated_at"] == pytest.approx(24 / 64, abs=0.02)
+
+
+def test_without_calibration_the_own_probability_is_corrected_for_weights_and_dropped_rows(
+    small_set: Path, tmp_path: Path
+):
+    options = {**ONE, "balance": ["class-weight", "logit-adjustment"], "imbalance": 4, "calibration": "none"}
+    run = rs.compare(rs.load(small_set), **options, out=tmp_path / "r")
+    stated = {(r["recipe"], r["fold"]): r["calibration"] for r in run.receipts}
+    for row in run.predictions.itertuples():
+        told = stated[row.recipe, row.fold]
+        assert told["learned_at"] == pytest.approx(0.5)
+        expected = prior_correction(row.probability_raw, 0.5, told["stated_at"])
+        assert row.probability == pytest.approx(float(expected), rel=1e-9)
+
+
+def test_threshold_rules_and_prevalence_reach_thresholds_and_metrics(small_set: Path, tmp_path: Path):
+    rules = ["sensitivity=0.80", "cost=10"]
+    balance = ["none", "threshold[rule=specificity=0.9]"]
+    options = {**ONE, "balance": balance, "thresholds": rules, "prevalence": 0.02}
+    run = rs.compare(rs.load(small_set), **options, out=tmp_path / "r")
+    plain, moved = run.metrics["recipes"]
+    assert list(plain["at"]) == ["default", "sensitivity=0.8", "cost=10"]
+    assert list(moved["at"]) == ["default", "sensitivity=0.8", "cost=10", "specificity=0.9"]
+    assert moved["at"]["default"] == moved["at"]["specificity=0.9"] != plain["at"]["default"]
+    assert plain["at_prevalence"]["prevalence"] == 0.02
+    # A miss in two of a hundred costs ten alarms: at the prevalence stated, not the set's, the cut is higher.
+    other = rs.compare(rs.load(small_set), **{**options, "prevalence": 0.7}, out=tmp_path / "s")
+    pairs = zip(run.thresholds.values(), other.thresholds.values(), strict=True)
+    assert all(a["cost=10"] >= b["cost=10"] for a, b in pairs)
+    assert other.settings["identity"] != run.settings["identity"]
+    assert (other.predictions["probability"] == run.predictions["probability"]).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"calibration": "plat"}, "did you mean 'platt'"),
+        ({"thresholds": ("cost",)}, "write cost=10"),
+        ({"prevalence": 2.0}, "--prevalence 2 is out of range"),
+    ],
+)
+def test_calibration_rules_and_prevalence_are_checked_before_any_work(options, message):
+    with pytest.raises(OptionError, match=message):
+        Protocol(**options)
+
+
+def test_an_unknown_rule_in_a_balance_is_refused_before_any_work():
+    with pytest.raises(OptionError, match="unknown threshold rule 'jouden'"):
+        make_recipes(["svm"], ["threshold[rule=jouden]"])
 
 
 def test_a_broken_image_is_in_rejected_csv_and_the_rest_is_compared(small_set: Path, tmp_path: Path):

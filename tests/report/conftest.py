@@ -37,6 +37,7 @@ class MadeUpRun:
                 self.thresholds[recipe, 0, fold] = {
                     "default": 1.6 if balance == "none" else 0.9,
                     "youden": 0.9,
+                    "specificity=0.95": 2.1,
                 }
                 self.receipts.append(_receipt(recipe, fold, 0 if balance == "none" else 25))
         self.predictions = pd.concat(frames, ignore_index=True)
@@ -57,6 +58,8 @@ class MadeUpRun:
                 "imbalance": 20.0,
                 "seed": 0,
                 "groups": "auto",
+                "calibration": "beta",
+                "prevalence": 0.05,
             },
             "store": {"folder": "/home/jane_doe/.cache/raresight/x", "size": 64},
             "versions": {"python": "3.11.9", "numpy": "2.4"},
@@ -90,7 +93,7 @@ def _frame(recipe: str, fold: int, rows: Any, files: list[str], label: Any, scor
             "group": [f"patient-{i // 2}-secret" for i in rows],
             "label": label[rows],
             "score": score[rows],
-            "probability_raw": np.nan,
+            "probability_raw": 1 / (1 + np.exp(-4 * (score[rows] - 2))),
             "probability": 1 / (1 + np.exp(-1.5 * (score[rows] - 1))),
         }
     )
@@ -131,7 +134,8 @@ def run_without_pixels(tmp_path: Path) -> MadeUpRun:
 def phantom_run(tmp_path: Path) -> MadeUpRun:
     """One recipe, nothing published, no probabilities."""
     made = MadeUpRun(tmp_path, "phantom:brain?n=120", ("rf@embedding+none",))
-    made.predictions["probability"] = np.nan
+    made.predictions["probability"] = made.predictions["probability_raw"] = np.nan
     made.rejected, made.settings["protocol"]["imbalance"] = [], None
+    made.settings["protocol"]["prevalence"] = None
     made.weigh_again(20)
     return made

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from raresight.errors import OptionError, RunError
-from raresight.evidence.format import decimal
+from raresight.evidence.format import decimal, span
 from raresight.report import write_report
+from raresight.report.figures import FIGURES
 from raresight.report.gallery import EACH, gallery, judged
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -97,7 +98,38 @@ def test_headline_sentences_come_before_pictures_and_pictures_before_tables(shar
 def test_default_and_learned_thresholds_stand_side_by_side(html):
     text = Page(html).text
     assert "A better ranking, or a moved threshold?" in text
-    assert text.index("default") < text.index("youden")
+    assert text.index("default") < text.index("youden") < text.index("specificity ≥ 0.95")
+
+
+def test_probabilities_are_shown_before_and_after_calibration_beside_a_constant(shared_run, html, markdown):
+    text = Page(html).text
+    for row in shared_run.metrics["recipes"]:
+        for name in ("brier", "log_loss", "ece", "calibration_slope", "calibration_intercept"):
+            before, after = row["calibration"]["before"][name], row["metrics"][name]["mean"]
+            assert before != after
+            for page in (text, markdown.read_text()):
+                assert f"{decimal(before)} → {decimal(after)}" in page
+        assert decimal(row["calibration"]["constant"]["brier"]) in text
+    assert "beta calibration (Kull et al. 2017)" in text
+
+
+def test_the_stated_prevalence_has_predictive_values_and_a_decision_curve(shared_run, html, markdown):
+    text = Page(html).text
+    for page in (text, markdown.read_text()):
+        assert "Where 5 % are anomalous" in page
+        for row in shared_run.metrics["recipes"]:
+            at = row["at_prevalence"]
+            for cell in at["at"]["specificity=0.95"].values():
+                assert decimal(cell["mean"]) in page and span(cell) in page
+            for place in (4, 9, 19, 39):
+                assert decimal(at["decision_curve"]["mean"][place], 4) in page
+    assert "net benefit" in text.lower() and "prevalence of 5 %" in text
+
+
+def test_without_a_stated_prevalence_nothing_is_said_of_one(phantom_run):
+    text = Page(write_report(phantom_run).read_text()).text
+    assert "are anomalous" not in text and "Net benefit" not in text and "at their word" not in text
+    assert not (phantom_run.path / "figures" / "decision-curve.svg").exists()
 
 
 def test_the_published_table_stands_beside_ours_cell_by_cell(html):
@@ -149,7 +181,7 @@ def test_the_same_run_gives_the_same_bytes(run, shared_run, html):
     assert names == {
         "report.html",
         *(f"table.{form}" for form in ("csv", "md", "tex")),
-        *(f"{n}.{f}" for n in ("metrics", "roc", "precision-recall", "calibration") for f in ("svg", "png")),
+        *(f"{name}.{form}" for name in FIGURES for form in ("svg", "png")),
     }
     for path in run.path.rglob("*.*"):
         assert path.read_bytes() == (shared_run.path / path.relative_to(run.path)).read_bytes(), path.name
@@ -169,7 +201,7 @@ def test_without_a_path_the_report_has_its_usual_name_in_the_run(latex):
 def test_every_picture_that_markdown_and_latex_name_is_there(markdown, latex):
     for path in (markdown, latex):
         named = re.findall(r"figures/[\w.-]+", path.read_text())
-        assert len(named) == 4 and all((path.parent / name).is_file() for name in named)
+        assert len(named) == len(FIGURES) and all((path.parent / name).is_file() for name in named)
 
 
 def test_markdown_tables_have_as_many_cells_as_headings(markdown):

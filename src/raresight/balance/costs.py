@@ -167,7 +167,9 @@ class Threshold(Cost):
 
     Parameters
     ----------
-    rule : {"youden", "f1"}
+    rule : str
+        ``youden``, ``f1``, ``sensitivity=0.95``, ``specificity=0.95`` or ``cost=10``; see
+        `raresight.evidence.thresholds`.
     """
 
     def __init__(self, rule: str = "youden") -> None:

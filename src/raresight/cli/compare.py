@@ -62,6 +62,19 @@ def compare(
     seed: Annotated[int, typer.Option(help="Seed of splits, samplers and detectors.")] = 0,
     groups: Annotated[str, typer.Option(help="auto, off, or a column: images that stay together.")] = "auto",
     group: Annotated[str | None, typer.Option(help="The manifest's patient column.")] = None,
+    calibration: Annotated[
+        str, typer.Option(help="From scores to probabilities: beta, platt, isotonic, venn-abers or none.")
+    ] = "beta",
+    thresholds: Annotated[
+        str,
+        typer.Option(
+            help="Rules learned beside the default one, comma-separated: youden, f1, sensitivity=0.95, "
+            "specificity=0.95 (at least), cost=10 (a missed anomaly costs ten false alarms)."
+        ),
+    ] = "youden,f1,specificity=0.95",
+    prevalence: Annotated[
+        float | None, typer.Option(help="Share of anomalies where the detector is to be deployed.")
+    ] = None,
     size: Annotated[int, typer.Option(help="Side in pixels that images are resized to.")] = 224,
     resize: Annotated[
         Resize, typer.Option(help="Keep the aspect ratio, or fill the square.")
@@ -103,6 +116,9 @@ def compare(
         imbalance=imbalance,
         seed=seed,
         groups=groups,
+        calibration=calibration,
+        thresholds=_names(thresholds),
+        prevalence=prevalence,
         size=size,
         resize=resize.value,
         preprocess=preprocess,

@@ -15,13 +15,14 @@ class Kind(StrEnum):
     detectors = "detectors"
     representations = "representations"
     datasets = "datasets"
+    calibrations = "calibrations"
 
 
 def list_registry(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List the samplers, detectors, representations or built-in data sets."""
+    """List the samplers, detectors, representations, built-in data sets or calibrations."""
     from raresight.cli.console import print_json
 
     rows = _registry(kind).rows()
@@ -40,6 +41,7 @@ def list_registry(
 def _registry(kind: Kind):  # type: ignore[no-untyped-def]
     from raresight.balance import SAMPLERS
     from raresight.detect import DETECTORS
+    from raresight.evidence.calibration import CALIBRATIONS
     from raresight.images import DATASETS
     from raresight.represent import REPRESENTATIONS
 
@@ -48,4 +50,5 @@ def _registry(kind: Kind):  # type: ignore[no-untyped-def]
         Kind.detectors: DETECTORS,
         Kind.representations: REPRESENTATIONS,
         Kind.datasets: DATASETS,
+        Kind.calibrations: CALIBRATIONS,
     }[kind]

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -80,6 +81,11 @@ class SVM(ClassicalDetector):
 
     def _classifier(self) -> Any:
         return _ScaledSVC(self.C, self.width)
+
+    def predict_proba(self, X: Array) -> NDArray[np.float64]:
+        """Read the margin as log odds, (n, 2); so over- or under-confident, and uncalibrated."""
+        anomalous = expit(self.decision_function(X))
+        return np.column_stack([1 - anomalous, anomalous])
 
     @staticmethod
     def search_space(trial: Any) -> dict[str, Any]:

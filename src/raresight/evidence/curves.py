@@ -36,10 +36,17 @@ def precision_recall_curve(rows: RecipeRows) -> Curve:
     return Curve(GRID, average(_precision(rows, i) for i in _units(rows)))
 
 
-def calibration_curve(rows: RecipeRows) -> Curve | None:
-    """Share of anomalies against mean probability in ten bins of equal mass; None without probabilities."""
-    p = rows.probability
-    if np.isnan(p).any():
+def calibration_curve(rows: RecipeRows, *, raw: bool = False) -> Curve | None:
+    """Share of anomalies against mean probability in ten bins of equal mass; None without probabilities.
+
+    Parameters
+    ----------
+    rows : RecipeRows
+    raw : bool
+        The detector's own probability, before calibration.
+    """
+    p = rows.raw if raw else rows.probability
+    if p is None or np.isnan(p).any():
         return None
     bins = equal_mass_bins(p, CALIBRATION_BINS)
     filled = np.unique(bins)

@@ -26,6 +26,13 @@ Thresholds = Mapping[tuple[str, int, int], Mapping[str, float]]
 """(recipe, repeat, fold) → {rule: threshold on the scale of score}."""
 
 COLUMNS = ("recipe", "repeat", "fold", "row", "file", "group", "label", "score", "probability")
+_BEHIND = {
+    "sensitivity": "anomalous",
+    "specificity": "normal",
+    **dict.fromkeys(("accuracy", "brier", "log_loss"), "all"),
+}
+"""The groups that a metric rests on, where it isn't the rarer kind."""
+
 _CELLS_AT_ONCE = 500_000
 """Weights held at a time: 4 MB, so that the sums run in the processor's cache."""
 
@@ -45,6 +52,8 @@ class RecipeRows:
         Number of the repeat, and of the (repeat, fold) that the row was tested in.
     flagged : dict of str to bool array
         Rule → decision, each fold cut at its own threshold.
+    raw : float array or None
+        The detector's own probability, where it is known.
     """
 
     label: Bools
@@ -54,6 +63,7 @@ class RecipeRows:
     repeat: NDArray[np.int64]
     unit: NDArray[np.int64]
     flagged: dict[str, Bools]
+    raw: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +109,7 @@ class Evidence:
 
     def behind(self, metric: str) -> int:
         """Count the groups that a metric rests on."""
-        kind = {"sensitivity": "anomalous", "specificity": "normal", "accuracy": "all", "brier": "all"}.get(
-            metric
-        )
+        kind = _BEHIND.get(metric)
         return self.groups[kind] if kind else min(self.groups["anomalous"], self.groups["normal"])
 
     def same_rows(self, one: str, other: str) -> bool:
@@ -149,7 +157,8 @@ def weigh(
     Parameters
     ----------
     predictions : pandas.DataFrame
-        The columns of `COLUMNS`; one row per image, recipe and repeat.
+        The columns of `COLUMNS`, and ``probability_raw`` where it is known; one row per image, recipe and
+        repeat.
     thresholds : mapping
         (recipe, repeat, fold) → {rule: value}; ``default`` must be there.
     resamples, seed : int
@@ -233,7 +242,14 @@ def _rows(recipe: str, part: pd.DataFrame, codes: NDArray[np.int64], thresholds:
         flagged={
             rule: flag(score, np.array([found[rule] for found in own])[unit.reshape(-1)]) for rule in rules
         },
+        raw=_own_probability(part),
     )
+
+
+def _own_probability(part: pd.DataFrame) -> Floats | None:
+    if "probability_raw" not in part or part["probability_raw"].isna().any():
+        return None
+    return part["probability_raw"].to_numpy(np.float64)
 
 
 def estimate(rows: RecipeRows, counts: NDArray[np.uint16], *, slope_steps: int = 50) -> Estimates:

@@ -82,8 +82,8 @@ def interval(name: str, point: float, draws: Floats, groups: int) -> tuple[float
     error, t = _spread(known, groups)
     if name == "ece":
         return _bias_corrected(point, known, t * error)
-    if not np.isfinite(metric.low):
-        return point - t * error, point + t * error
+    if not np.isfinite(metric.high):
+        return max(metric.low, point - t * error), point + t * error
     width = metric.high - metric.low
     share = (point - metric.low) / width
     if share < _TINY or share > 1 - _TINY:

@@ -14,6 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from raresight.evidence.logistic import intercepts, slopes
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -91,6 +93,13 @@ METRICS: dict[str, Metric] = {
         "ranking",
     ),
     "brier": Metric("Brier", "mean squared difference of probability and label", "Brier 1950", "probability"),
+    "log_loss": Metric(
+        "Log loss",
+        "mean of −ln of the probability given to what was the case",
+        "Good 1952",
+        "probability",
+        high=np.inf,
+    ),
     "ece": Metric(
         "ECE",
         f"mean over {ECE_BINS} equal-mass bins of |share of anomalies − mean probability|, weighted by size",
@@ -100,6 +109,14 @@ METRICS: dict[str, Metric] = {
     "calibration_slope": Metric(
         "Calibration slope",
         "slope of a logistic regression of the label on the probability's logit; below 1 = over-confident",
+        "Cox 1958; Van Calster et al. 2019",
+        "probability",
+        low=-np.inf,
+        high=np.inf,
+    ),
+    "calibration_intercept": Metric(
+        "Calibration intercept",
+        "intercept of that regression with the slope held at 1; above 0 = anomalies are underestimated",
         "Cox 1958; Van Calster et al. 2019",
         "probability",
         low=-np.inf,
@@ -243,23 +260,27 @@ def probability_metrics(
         NaN in any row makes every value NaN.
     weights : (B, n) float array
     steps : int
-        Newton steps for the calibration slope, from the fit to all weightings' mean. 1 is the one-step
-        bootstrap, off by terms of order 1/n only.
+        Newton steps for the calibration slope and intercept, from the fit to all weightings' mean. 1 is the
+        one-step bootstrap, off by terms of order 1/n only.
 
     Returns
     -------
     dict of str to (B,) float array
-        ``brier``, ``ece``, ``calibration_slope``.
+        ``brier``, ``log_loss``, ``ece``, ``calibration_slope``, ``calibration_intercept``.
     """
     y, p = np.asarray(label, np.float64), np.asarray(probability, np.float64)
     if not len(p) or np.isnan(p).any():
         return {name: np.full(len(weights), np.nan) for name in names_of("probability")}
     total = weights.sum(axis=1)
     gaps = np.abs(weights @ ((y - p)[:, None] * _bins(p)))
+    kept = np.clip(p, PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
+    logit = np.log(kept) - np.log1p(-kept)
     return {
         "brier": divide(weights @ (y - p) ** 2, total),
+        "log_loss": divide(-weights @ np.where(y == 1, np.log(kept), np.log1p(-kept)), total),
         "ece": divide(gaps.sum(axis=1), total),
-        "calibration_slope": _slopes(y, p, weights, steps),
+        "calibration_slope": slopes(y, logit, weights, steps),
+        "calibration_intercept": intercepts(y, logit, weights, steps),
     }
 
 
@@ -272,54 +293,6 @@ def equal_mass_bins(values: Floats, bins: int) -> NDArray[np.int64]:
     """Give the bin of each value; the bins' edges are quantiles of the values."""
     edges = np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1])
     return np.searchsorted(edges, values, "left")
-
-
-def _slopes(y: Floats, p: Floats, weights: Floats, steps: int) -> Floats:
-    kept = np.clip(p, PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
-    logit = np.log(kept) - np.log1p(-kept)
-    mean = weights.mean(axis=0, keepdims=True)
-    start = _newton(y, logit, mean, np.zeros((1, 2)), 50)
-    if len(weights) == 1 or not np.isfinite(start).all():
-        return np.broadcast_to(start[:, 1], len(weights)).copy()
-    return _newton(y, logit, weights, start, steps)[:, 1]
-
-
-def _newton(y: Floats, x: Floats, weights: Floats, start: Floats, steps: int) -> Floats:
-    """Fit intercept and slope, (B, 2), by Newton's method; NaN where classes part perfectly."""
-    beta = np.broadcast_to(start, (len(weights), 2)).copy()
-    move = np.full_like(beta, np.inf)
-    for step in range(steps):
-        shared = len(start) == 1 and step == 0
-        at = start if shared else beta
-        expected = 1 / (1 + np.exp(-np.clip(at[:, :1] + at[:, 1:] * x, -500, 500)))
-        residual, spread = y - expected, expected * (1 - expected)
-        if shared:  # all at the same place: matrix products will do
-            sums = weights @ np.column_stack([_times(residual[0], x, 1), _times(spread[0], x, 2)])
-        else:
-            sums = np.hstack([(weights * residual) @ _powers(x, 1), (weights * spread) @ _powers(x, 2)])
-        move = _solve(sums)
-        beta += move
-        if not np.isfinite(beta).any() or np.nanmax(np.abs(move)) < 1e-11:
-            break
-    if steps > 1:
-        beta[~(np.abs(move).max(axis=1) < 1e-6)] = np.nan
-    return beta
-
-
-def _powers(x: Floats, degree: int) -> Floats:
-    return np.column_stack([x**k for k in range(degree + 1)])
-
-
-def _times(values: Floats, x: Floats, degree: int) -> Floats:
-    return values[:, None] * _powers(x, degree)
-
-
-def _solve(sums: Floats) -> Floats:
-    """Take the Newton step from gradient (2) and Hessian (3) sums, (B, 5)."""
-    g0, g1, h0, h1, h2 = sums.T
-    determinant = h0 * h2 - h1 * h1
-    determinant = np.where(determinant > 1e-12 * np.abs(h0 * h2), determinant, np.nan)
-    return np.column_stack([(h2 * g0 - h1 * g1) / determinant, (h0 * g1 - h1 * g0) / determinant])
 
 
 def evaluate(

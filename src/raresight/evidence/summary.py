@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from raresight.evidence.deployment import at_prevalence, calibration_of
 from raresight.evidence.estimates import Evidence, Thresholds, folds_left_out, weigh
 from raresight.evidence.intervals import LEVEL, RESAMPLES
 from raresight.evidence.judgement import judge_balances, recommendation
@@ -35,7 +36,7 @@ def summarise(
     receipts : sequence of mappings
         One a task: ``recipe`` and ``seconds`` are read.
     settings : mapping
-        ``run.json``: ``recipes`` and ``protocol.seed`` are read.
+        ``run.json``: ``recipes``, ``protocol.seed`` and ``protocol.prevalence`` are read.
     rule : str
         The threshold rule of each row's ``metrics``.
     resamples : int
@@ -45,7 +46,8 @@ def summarise(
     -------
     dict
         ``recipes``: design.md 4.3's rows with ``recipe`` (the id), ``at`` (rule → metrics of its
-        decisions) and ``folds_left_out`` (without both classes, so without a ranking) added;
+        decisions), ``calibration`` (see `calibration_of`), ``folds_left_out`` (without both classes, so
+        without a ranking) and, where a prevalence is stated, ``at_prevalence`` (see there) added;
         ``effects`` and ``sentences``: what each balance did; ``verdicts``: see `judge_balances`, and
         ``recommendation``; ``intervals``: how they were made. Values that are not defined are None.
 
@@ -59,6 +61,10 @@ def summarise(
     known = {r["id"]: r for r in settings.get("recipes", [])}
     parts = [{**split_id(name), **known.get(name, {})} for name in evidence.rows]
     rows = [_recipe(evidence, part, receipts, rule) for part in parts]
+    stated = settings.get("protocol", {}).get("prevalence")
+    if stated is not None:
+        for row in rows:
+            row["at_prevalence"] = at_prevalence(evidence, row["recipe"], float(stated))
     found, judged = effects(evidence, parts), judge_balances(evidence, parts)
     first = ranking_sentence(rows)
     return {
@@ -95,5 +101,6 @@ def _recipe(
             other: {metric: evidence.cell(name, metric, other) for metric in names_of("decision")}
             for other in rows.flagged
         },
+        "calibration": calibration_of(rows),
         "seconds": {step: sum(float(seconds[step]) for seconds in own) for step in ("fit", "predict")},
     }

@@ -15,6 +15,7 @@ from raresight.balance import SAMPLERS
 from raresight.balance.neighbours import Gram
 from raresight.balance.plan import SynthesisPlan
 from raresight.errors import OptionError
+from raresight.evidence.thresholds import parse_rule
 from raresight.images.store import ImageStore
 from raresight.represent import REPRESENTATIONS
 from raresight.spec import Spec, parse_spec
@@ -55,6 +56,8 @@ def check_balance(balance: Spec, detector: Any, seen: Spec) -> None:
     """
     sampler_spec, spaces = split_balance(balance)
     sampler = sampler_spec.make(SAMPLERS)
+    if getattr(sampler, "rule", None) is not None:
+        parse_rule(sampler.rule)
     needs = getattr(sampler, "needs", None)
     if (needs == "network" and not detector.network) or (needs == "logits" and not detector.logits):
         what = "a loss of its own" if needs == "network" else "log odds for a score"
@@ -197,6 +200,17 @@ class Balancing:
     def shift(self, y: Array) -> float:
         """Give what is added to every score."""
         return float(self.sampler.logit_shift(y)) if hasattr(self.sampler, "logit_shift") else 0.0
+
+    def seen(self, plan: SynthesisPlan, y: Array) -> float:
+        """Give the share of anomalies, by weight, that the detector's probabilities are about.
+
+        A loss that weighs classes by itself (focal) is not looked into.
+        """
+        _, labels, weight = plan.weighted(y)
+        cost = self._weights(y)
+        weight = weight if cost is None else cost
+        odds = weight[labels == 1].sum() / weight[labels != 1].sum() * np.exp(self.shift(y))
+        return float(odds / (1 + odds))
 
     def _weights(self, y: Array) -> NDArray[np.float64] | None:
         """Give the weights of a cost, which keeps every row."""

@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raresight.errors import DataError, OptionError
+from raresight.evidence.calibration import CALIBRATIONS
+from raresight.evidence.prevalence import check_prevalence
+from raresight.evidence.thresholds import DEFAULT_RULES, parse_rules
 from raresight.images.splits import Split, check_groups, group_splits
 
 
@@ -31,6 +34,12 @@ class Protocol:
     seed : int
     groups : str
         ``"auto"``, ``"off"`` or a column of the manifest.
+    calibration : str
+        Of `CALIBRATIONS`.
+    thresholds : tuple of str
+        Rules learned beside each detector's own threshold; see `raresight.evidence.thresholds`.
+    prevalence : float or None
+        Share of anomalies where the detector is to be deployed.
     """
 
     folds: int = 5
@@ -40,6 +49,9 @@ class Protocol:
     imbalance: float | None = None
     seed: int = 0
     groups: str = "auto"
+    calibration: str = "beta"
+    thresholds: tuple[str, ...] = DEFAULT_RULES
+    prevalence: float | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("folds", 2), ("repeats", 1), ("inner_folds", 2), ("tune", 0), ("seed", 0)):
@@ -50,6 +62,11 @@ class Protocol:
             raise OptionError(
                 f"--imbalance {self.imbalance:g} is below 1; write 20 for 20 normal to 1 anomalous"
             )
+
+        CALIBRATIONS[self.calibration]
+        object.__setattr__(self, "thresholds", parse_rules(self.thresholds))
+        if self.prevalence is not None:
+            check_prevalence(self.prevalence, "--prevalence")
 
     def splits(self, y: NDArray[np.int64], groups: NDArray[Any]) -> Iterator[Split]:
         """Give each repeat's and fold's training and test rows, checked for shared groups.

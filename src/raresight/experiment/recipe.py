@@ -16,6 +16,7 @@ from raresight.balance import SAMPLERS
 from raresight.balance.plan import SynthesisPlan
 from raresight.detect import DETECTORS
 from raresight.errors import OptionError
+from raresight.evidence.thresholds import parse_rule
 from raresight.experiment.balancing import Balancing, check_balance, split_balance
 from raresight.images.store import ImageStore
 from raresight.represent import REPRESENTATIONS
@@ -71,7 +72,7 @@ class Recipe:
     def rule(self) -> str | None:
         """The threshold rule that the balance puts in place of the default one."""
         rule: str | None = getattr(split_balance(self.balance)[0].make(SAMPLERS), "rule", None)
-        return rule
+        return None if rule is None else str(parse_rule(rule))
 
     def tuned(self, options: dict[str, dict[str, Any]]) -> Recipe:
         """Set options of the model and the balance that the user left open."""
@@ -123,7 +124,8 @@ class Recipe:
             balancing.fit_network(detector, plan, space, X, y, held)
         else:
             balancing.fit_classical(detector, plan, space, X, y, scaler)
-        return FittedRecipe(self, space, scaler, detector, plan, rows, balancing.shift(y))
+        shift, seen = balancing.shift(y), balancing.seen(plan, y)
+        return FittedRecipe(self, space, scaler, detector, plan, rows, shift, seen)
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,8 @@ class FittedRecipe:
         The training rows.
     shift : float
         Added to every score: what a cost makes of the log odds.
+    seen_prevalence : float
+        Share of anomalies, by weight, that the detector's own probabilities are about.
     """
 
     recipe: Recipe
@@ -150,6 +154,7 @@ class FittedRecipe:
     plan: SynthesisPlan
     rows: Rows
     shift: float = 0.0
+    seen_prevalence: float = 0.5
 
     def seen(self, store: ImageStore, rows: Rows) -> Array:
         """Give rows as the detector sees them."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raresight.errors import OptionError
+from raresight.evidence.thresholds import DEFAULT_RULES
 from raresight.experiment.balancing import prepare_gram
 from raresight.experiment.protocol import Protocol
 from raresight.experiment.recipe import Recipe, make_recipes
@@ -45,6 +46,9 @@ def compare(
     imbalance: float | None = None,
     seed: int = 0,
     groups: str = "auto",
+    calibration: str = "beta",
+    thresholds: Sequence[str] = DEFAULT_RULES,
+    prevalence: float | None = None,
     size: int = 224,
     resize: str = "letterbox",
     preprocess: str | None = None,
@@ -66,7 +70,7 @@ def compare(
         Names that ``raresight list`` shows, options in brackets: ``"smote[k_neighbors=3]"``.
     representation : str or sequence of str, optional
         What the models other than networks see; ``"embedding"`` by default.
-    folds, repeats, inner_folds, tune, imbalance, seed, groups
+    folds, repeats, inner_folds, tune, imbalance, seed, groups, calibration, thresholds, prevalence
         See `Protocol`.
     size : int
         Side in pixels to which images are resized.
@@ -96,7 +100,18 @@ def compare(
         If anything learned from a test row; a defect in raresight.
     """
     recipes = _on_device(make_recipes(models, balance, representation), device)
-    protocol = Protocol(folds, repeats, inner_folds, tune, imbalance, seed, groups)
+    protocol = Protocol(
+        folds,
+        repeats,
+        inner_folds,
+        tune,
+        imbalance,
+        seed,
+        groups,
+        calibration=calibration,
+        thresholds=tuple(thresholds),
+        prevalence=prevalence,
+    )
     if images.task != "binary":
         raise OptionError("compare judges normal against anomalous; leave out --task multiclass")
     images.groups(groups)

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from raresight.evidence.calibration import Platt
-from raresight.evidence.thresholds import RULES
+from raresight.evidence.calibration import CALIBRATIONS, UNCALIBRATED
+from raresight.evidence.prevalence import prior_correction
+from raresight.evidence.thresholds import parse_rule
 from raresight.experiment.inner import fit_with_inner
 from raresight.experiment.protocol import Protocol, task_seed
 from raresight.experiment.recipe import Recipe
@@ -76,11 +77,19 @@ def run_task(task: Task, store: ImageStore, groups: NDArray[Any], protocol: Prot
     start = time.perf_counter()
     score, raw = fitted.predict(store, split.test)
     predict_seconds = time.perf_counter() - start
-    platt = Platt().fit(inner_score, inner_label)
-    thresholds = {"default": float(fitted.detector.default_threshold)}
-    thresholds |= {rule: learn(inner_score, inner_label) for rule, learn in RULES.items()}
-    if chosen.rule is not None:
-        thresholds["default"] = thresholds[chosen.rule]
+    # What the fold had before anomalies were dropped: known without a look at the test rows.
+    prevalence = float(store.manifest.y[split.train].mean())
+    if protocol.calibration == UNCALIBRATED:
+        learned_at, probability = fitted.seen_prevalence, raw
+    else:
+        calibrator = CALIBRATIONS[protocol.calibration].load()().fit(inner_score, inner_label)
+        learned_at, probability = float(inner_label.mean()), calibrator.predict(score)
+    probability = prior_correction(probability, learned_at, prevalence)
+    served_at = prevalence if protocol.prevalence is None else protocol.prevalence
+    rules = dict.fromkeys([*protocol.thresholds, *([chosen.rule] if chosen.rule else [])])
+    learned = {rule: parse_rule(rule).learn(inner_score, inner_label, served_at) for rule in rules}
+    default = learned[chosen.rule] if chosen.rule else float(fitted.detector.default_threshold)
+    thresholds = {"default": default, **learned}
     receipt = {
         "recipe": recipe.id,
         "repeat": split.repeat,
@@ -93,9 +102,10 @@ def run_task(task: Task, store: ImageStore, groups: NDArray[Any], protocol: Prot
         "removed": len(fitted.rows) - len(fitted.plan.keep),
         "parents_outside": outside,
         "seconds": {"fit": fit_seconds, "predict": predict_seconds},
+        "calibration": {"method": protocol.calibration, "learned_at": learned_at, "stated_at": prevalence},
         "params": {"model": chosen.model.options, "balance": chosen.balance.options},
     }
-    frame = _frame(task, store, groups, score, raw, platt.predict(score))
+    frame = _frame(task, store, groups, score, raw, probability)
     return Result(frame, thresholds, receipt)
 
 

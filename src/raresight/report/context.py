@@ -9,6 +9,7 @@ from raresight.evidence.estimates import weigh
 from raresight.evidence.metrics import METRICS, names_of
 from raresight.evidence.names import titles
 from raresight.evidence.published import SOURCE, beside
+from raresight.evidence.thresholds import rule_title
 from raresight.report.figures import SHOWN, Material
 from raresight.report.methods import methods, ratio_text
 from raresight.report.source import Reported
@@ -50,6 +51,11 @@ def gather(run: Reported) -> tuple[dict[str, Any], Material]:
         "judged": {row["metric"]: row["margin"] for row in run.verdicts},
         "recommendation": run.recommendation,
         "rules": _rules(recipes),
+        "rule_titles": {rule: rule_title(rule) for rule in _rules(recipes)},
+        "probabilities": names_of("probability"),
+        "has_probabilities": any(r["metrics"]["brier"]["mean"] is not None for r in recipes),
+        "stated": settings["protocol"].get("prevalence"),
+        "worth": _worth(recipes),
         "published": published,
         "published_source": SOURCE,
         "published_sentence": _published_sentence(published),
@@ -106,6 +112,24 @@ def _facts(settings: Mapping[str, Any], recipes: Sequence[Mapping[str, Any]]) ->
 def _rules(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Name the threshold rules that occur, the default first."""
     return list(dict.fromkeys(rule for recipe in recipes for rule in ("default", *recipe["at"])))
+
+
+def _worth(recipes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Read the decision curves off at half, once, twice and four times the stated prevalence."""
+    curves = [(r.get("at_prevalence") or {}).get("decision_curve") for r in recipes]
+    first = next((curve for curve in curves if curve), None)
+    if first is None:
+        return []
+    shown = [i for i in (4, 9, 19, 39) if i < len(first["threshold"])]
+    nothing = {"mean": None, "low": None, "high": None}
+    return [
+        {
+            "threshold": first["threshold"][i],
+            "all": first["all"][i],
+            "cells": [{k: c[k][i] for k in nothing} if c else nothing for c in curves],
+        }
+        for i in shown
+    ]
 
 
 def _published_sentence(published: Sequence[Mapping[str, Any]]) -> str:

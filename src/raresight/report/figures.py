@@ -191,7 +191,7 @@ def roc_figure(material: Material, palette: Palette) -> Figure:
         rows, style = material.rows[recipe["recipe"]], look[recipe["recipe"]]
         _curve(panel, roc_curve(rows), style, drawstyle="default")
         panel.plot(*operating_point(rows), **_marker(style, 7))
-    _legend(figure, material, look, "auroc")
+    _legend(figure, material, look, "auroc", _means(material, "auroc"))
     return figure
 
 
@@ -202,13 +202,29 @@ def precision_recall_figure(material: Material, palette: Palette) -> Figure:
     look = styles(material.recipes, palette)
     for recipe in _drawable(material):
         _curve(panel, precision_recall_curve(material.rows[recipe["recipe"]]), look[recipe["recipe"]])
-    _legend(figure, material, look, "auprc")
+    _legend(figure, material, look, "auprc", _means(material, "auprc"))
     return figure
 
 
 def calibration_figure(material: Material, palette: Palette) -> Figure | None:
     """Draw the share of anomalies against the stated probability; None if no recipe states any."""
     curves = {r["recipe"]: calibration_curve(material.rows[r["recipe"]]) for r in material.recipes}
+    return _reliability(material, palette, curves, _means(material, "ece"))
+
+
+def calibration_before_figure(material: Material, palette: Palette) -> Figure | None:
+    """Draw the same of the detectors' own probabilities, before calibration."""
+    curves = {r["recipe"]: calibration_curve(material.rows[r["recipe"]], raw=True) for r in material.recipes}
+    before = {r["recipe"]: r["calibration"]["before"] for r in material.recipes}
+    return _reliability(material, palette, curves, {k: v["ece"] if v else None for k, v in before.items()})
+
+
+def _reliability(
+    material: Material,
+    palette: Palette,
+    curves: Mapping[str, Curve | None],
+    values: Mapping[str, float | None],
+) -> Figure | None:
     if not any(curves.values()):
         return None
     figure, panel = _square("Mean probability stated", "Share of anomalies found")
@@ -218,7 +234,31 @@ def calibration_figure(material: Material, palette: Palette) -> Figure | None:
         if curve is not None:
             _curve(panel, curve, look[recipe])
             panel.plot(curve.x, curve.y, **_marker(look[recipe], 4.5))
-    _legend(figure, material, look, "ece")
+    _legend(figure, material, look, "ece", values)
+    return figure
+
+
+def decision_curve_figure(material: Material, palette: Palette) -> Figure | None:
+    """Draw net benefit against threshold probability at the stated prevalence; None where none is stated."""
+    found = {r["recipe"]: r.get("at_prevalence") or {} for r in material.recipes}
+    curves = {recipe: at["decision_curve"] for recipe, at in found.items() if at.get("decision_curve")}
+    if not curves:
+        return None
+    first = next(iter(curves.values()))
+    prevalence = next(at["prevalence"] for at in found.values() if at)
+    figure = Figure((4.3, 4.9), layout="constrained")
+    panel = figure.subplots()
+    panel.set(xlabel="Threshold probability", ylabel="Net benefit")
+    panel.set(xlim=(0, first["threshold"][-1]), ylim=(-0.15 * prevalence, 1.08 * prevalence))
+    panel.grid(True)
+    panel.set_axisbelow(True)
+    panel.axhline(0, color=palette.muted, linewidth=0.8)
+    panel.plot(first["threshold"], first["all"], color=palette.muted, linewidth=0.8, dashes=(1, 2))
+    look = styles(material.recipes, palette)
+    for recipe, curve in curves.items():
+        points = (np.array(curve[key], np.float64) for key in ("threshold", "mean"))
+        _curve(panel, Curve(*points), look[recipe])
+    _legend(figure, material, look)
     return figure
 
 
@@ -245,18 +285,28 @@ def _curve(panel: Axes, curve: Curve, style: Style, **options: Any) -> None:
         line.set_dashes(style.dashes)
 
 
-def _legend(figure: Figure, material: Material, look: Mapping[str, Style], metric: str) -> None:
+def _means(material: Material, metric: str) -> dict[str, float | None]:
+    return {recipe["recipe"]: recipe["metrics"][metric]["mean"] for recipe in material.recipes}
+
+
+def _legend(
+    figure: Figure,
+    material: Material,
+    look: Mapping[str, Style],
+    metric: str | None = None,
+    values: Mapping[str, float | None] | None = None,
+) -> None:
     """Name the recipes below the picture, each with its figure."""
     handles = []
     for recipe in material.recipes:
         style = look[recipe["recipe"]]
-        value = decimal(recipe["metrics"][metric]["mean"])
+        value = decimal(values[recipe["recipe"]]) if values else ""
         handle = Line2D([], [], **_marker(style, 5.5), color=style.colour, linewidth=1.6)
         handle.set_linestyle((0, style.dashes) if style.dashes else "-")
-        handle.set_label(f"{material.titles[recipe['recipe']]}  {value}")
+        handle.set_label(f"{material.titles[recipe['recipe']]}  {value}".rstrip())
         handles.append(handle)
     columns = 2 if len(handles) > 1 else 1
-    title = f"Recipe, {METRICS[metric].title}"
+    title = f"Recipe, {METRICS[metric].title}" if metric else "Recipe"
     legend = figure.legend(
         handles=handles, loc="outside lower left", ncols=columns, fontsize=8, title=title, alignment="left"
     )
@@ -267,7 +317,9 @@ FIGURES: dict[str, Callable[[Material, Palette], Figure | None]] = {
     "metrics": metrics_figure,
     "roc": roc_figure,
     "precision-recall": precision_recall_figure,
+    "calibration-before": calibration_before_figure,
     "calibration": calibration_figure,
+    "decision-curve": decision_curve_figure,
 }
 """Every picture that stands alone as a file, by the file's name."""
 

@@ -22,8 +22,9 @@ def methods(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str
     -------
     list of str
     """
-    paragraphs = (_protocol(settings["protocol"]), _JUDGING, _intervals(metrics["intervals"]))
-    return [" ".join(text.split()) for text in paragraphs]
+    protocol = settings["protocol"]
+    paragraphs = (_protocol(protocol), _probabilities(protocol), _JUDGING, _intervals(metrics["intervals"]))
+    return [" ".join(text.split()) for text in paragraphs if text]
 
 
 def ratio_text(imbalance: Any) -> str:
@@ -48,6 +49,39 @@ def _protocol(protocol: Mapping[str, Any]) -> str:
         text += f"""
             Anomalies were taken out of the training rows, whole groups at a time, until normal to
             anomalous was {ratio_text(protocol["imbalance"])}; test folds keep what the set has.
+        """
+    return text
+
+
+_CALIBRATED = {
+    "platt": "Platt's logistic curve with smoothed targets (1999)",
+    "isotonic": "isotonic regression (Zadrozny and Elkan 2002)",
+    "beta": "beta calibration (Kull et al. 2017)",
+    "venn-abers": "inductive Venn–Abers prediction (Vovk and Petej 2014)",
+}
+
+
+def _probabilities(protocol: Mapping[str, Any]) -> str:
+    if "calibration" not in protocol:
+        return ""
+    method = _CALIBRATED.get(protocol["calibration"])
+    text = (
+        f"""
+        Probabilities come from {method}, learned on the inner out-of-fold scores of real training rows at
+        the prevalence that these have, and corrected by the ratio of the odds to that of the training fold
+        before any anomaly was taken out (Saerens et al. 2002; Elkan 2001).
+    """
+        if method
+        else """
+        Probabilities are the detectors' own, corrected by the ratio of the odds from the prevalence that
+        the balanced training rows had to that of the training fold (Saerens et al. 2002; Elkan 2001); after
+        synthesis this is an approximation.
+    """
+    )
+    if protocol.get("prevalence") is not None:
+        text += f"""
+            PPV, NPV and net benefit (Vickers and Elkin 2006) are stated for a prevalence of
+            {100 * protocol["prevalence"]:g} %, with each class as it is in this set.
         """
     return text
 

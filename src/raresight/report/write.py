@@ -28,7 +28,9 @@ CAPTIONS = {
     "metrics": "Each recipe's metrics at its default threshold, and AUROC, with 95 % intervals.",
     "roc": "ROC curves; the marker is where the recipe's default threshold works.",
     "precision-recall": "Precision–recall curves; the dotted line is what guessing reaches.",
-    "calibration": "Calibration of the probabilities; on the dotted line they can be taken at their word.",
+    "calibration-before": "Detectors' own probabilities; on the dotted line they can be taken at their word.",
+    "calibration": "The same after calibration and correction to the set's own prevalence.",
+    "decision-curve": "Net benefit at the stated prevalence; grey: acting on nobody, dotted on everybody.",
 }
 
 
