@@ -28,16 +28,22 @@ if TYPE_CHECKING:
     )
     from raresight.experiment.run import Run
     from raresight.experiment.runner import compare
+    from raresight.experiment.sweep import Sweep, compare_imbalances
+    from raresight.images.external import load_external
     from raresight.images.load import load
     from raresight.images.manifest import Manifest
-    from raresight.report import write_report
+    from raresight.report import write_report, write_sweep
 
 _HOMES = {
     "Manifest": "raresight.images.manifest",
     "Run": "raresight.experiment.run",
+    "Sweep": "raresight.experiment.sweep",
     "compare": "raresight.experiment.runner",
+    "compare_imbalances": "raresight.experiment.sweep",
     "load": "raresight.images.load",
+    "load_external": "raresight.images.external",
     "write_report": "raresight.report",
+    "write_sweep": "raresight.report",
     **dict.fromkeys(
         (
             "DataError",
@@ -64,9 +70,13 @@ __all__ = [
     "RaresightError",
     "Run",
     "RunError",
+    "Sweep",
     "compare",
+    "compare_imbalances",
     "load",
+    "load_external",
     "write_report",
+    "write_sweep",
 ]
 
 
