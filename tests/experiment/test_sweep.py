@@ -59,7 +59,7 @@ def test_the_same_command_resumes_and_another_is_refused(sweep: rs.Sweep, small_
 def test_the_report_shows_the_figure_and_links_the_runs(sweep: rs.Sweep):
     page = rs.write_sweep(sweep).read_text()
     assert page.count("<svg") == 1 and 'href="imbalance-5/report.html"' in page
-    for text in ("Sensitivity, default threshold", "Sensitivity at 95", "AUROC"):
+    for text in ("Sensitivity, default threshold", "Sens. at 95 % spec.", "AUROC"):
         assert text in page
     assert not re.search(r"https?://", page)
     assert (sweep.path / "figures" / "sweep.png").stat().st_size > 10_000
