@@ -29,18 +29,24 @@ if TYPE_CHECKING:
     from raresight.evidence.judge import Judgement, judge
     from raresight.experiment.run import Run
     from raresight.experiment.runner import compare
+    from raresight.experiment.sweep import Sweep, compare_imbalances
+    from raresight.images.external import load_external
     from raresight.images.load import load
     from raresight.images.manifest import Manifest
-    from raresight.report import write_report
+    from raresight.report import write_report, write_sweep
 
 _HOMES = {
     "Judgement": "raresight.evidence.judge",
     "Manifest": "raresight.images.manifest",
     "Run": "raresight.experiment.run",
+    "Sweep": "raresight.experiment.sweep",
     "compare": "raresight.experiment.runner",
     "judge": "raresight.evidence.judge",
+    "compare_imbalances": "raresight.experiment.sweep",
     "load": "raresight.images.load",
+    "load_external": "raresight.images.external",
     "write_report": "raresight.report",
+    "write_sweep": "raresight.report",
     **dict.fromkeys(
         (
             "DataError",
@@ -68,10 +74,14 @@ __all__ = [
     "RaresightError",
     "Run",
     "RunError",
+    "Sweep",
     "compare",
+    "compare_imbalances",
     "judge",
     "load",
+    "load_external",
     "write_report",
+    "write_sweep",
 ]
 
 

@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from raresight.experiment.run import Run
+    from raresight.experiment.sweep import Sweep
 
 
 TABLE_WIDTH = 160
@@ -31,6 +32,13 @@ class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
+
+
+class Splitting(StrEnum):
+    """Where test rows come from."""
+
+    folds = "folds"
+    published = "published"
 
 
 class Task(StrEnum):
@@ -57,7 +65,8 @@ def compare(
     inner_folds: Annotated[int, typer.Option(help="Folds inside the training rows.")] = 3,
     tune: Annotated[int, typer.Option(help="Settings to try for each recipe; 0: the defaults.")] = 0,
     imbalance: Annotated[
-        float | None, typer.Option(help="Normal images for each anomalous one in training rows.")
+        str | None,
+        typer.Option(help="Normal images for each anomalous one in training rows; several make a sweep."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of splits, samplers and detectors.")] = 0,
     groups: Annotated[str, typer.Option(help="auto, off, or a column: images that stay together.")] = "auto",
@@ -75,6 +84,18 @@ def compare(
     prevalence: Annotated[
         float | None, typer.Option(help="Share of anomalies where the detector is to be deployed.")
     ] = None,
+    split: Annotated[
+        Splitting, typer.Option(help="Cross-validation folds, or the manifest's own split.")
+    ] = Splitting.folds,
+    external: Annotated[
+        str | None, typer.Option(metavar="DATA", help="Another set to test every fold's recipes on.")
+    ] = None,
+    external_normal: Annotated[
+        str | None, typer.Option(help="Its normal classes, where they are called otherwise.")
+    ] = None,
+    leaky_twin: Annotated[
+        bool, typer.Option("--leaky-twin", help="Repeat it balanced before the split, to see the inflation.")
+    ] = False,
     size: Annotated[int, typer.Option(help="Side in pixels that images are resized to.")] = 224,
     resize: Annotated[
         Resize, typer.Option(help="Keep the aspect ratio, or fill the square.")
@@ -91,6 +112,8 @@ def compare(
     """Compare detectors with and without rebalancing; the same command again resumes."""
     from raresight.cli.console import bars, say
     from raresight.experiment.runner import compare as run_compare
+    from raresight.experiment.sweep import compare_imbalances
+    from raresight.images.external import load_external
     from raresight.images.load import load
     from raresight.spec import split_specs
 
@@ -102,33 +125,43 @@ def compare(
         task=task.value,
         max_pixels=int(max_megapixels * 1e6),
     )
-    for note in images.notes:
+    other = None
+    if external is not None:
+        other = load_external(
+            external, images, normal=_names(external_normal), max_pixels=int(max_megapixels * 1e6)
+        )
+    for note in (*images.notes, *(() if other is None else other.notes)):
         say(note)
-    run = run_compare(
-        images,
-        models=split_specs(models),
-        balance=split_specs(balance),
-        representation=None if representation is None else split_specs(representation),
-        folds=folds,
-        repeats=repeats,
-        inner_folds=inner_folds,
-        tune=tune,
-        imbalance=imbalance,
-        seed=seed,
-        groups=groups,
-        calibration=calibration,
-        thresholds=_names(thresholds),
-        prevalence=prevalence,
-        size=size,
-        resize=resize.value,
-        preprocess=preprocess,
-        device=device.value,
-        workers=workers,
-        out=out,
-        command=shlex.join(["raresight", *sys.argv[1:]]),
-        progress=bars,
-    )
-    finish(run, as_json)
+    ratios = _ratios(imbalance)
+    settings: dict[str, Any] = {
+        "models": split_specs(models),
+        "balance": split_specs(balance),
+        "representation": None if representation is None else split_specs(representation),
+        "folds": folds,
+        "repeats": repeats,
+        "inner_folds": inner_folds,
+        "tune": tune,
+        "seed": seed,
+        "groups": groups,
+        "calibration": calibration,
+        "thresholds": _names(thresholds),
+        "prevalence": prevalence,
+        "split": split.value,
+        "external": other,
+        "leaky_twin": leaky_twin,
+        "size": size,
+        "resize": resize.value,
+        "preprocess": preprocess,
+        "device": device.value,
+        "workers": workers,
+        "out": out,
+        "command": shlex.join(["raresight", *sys.argv[1:]]),
+        "progress": bars,
+    }
+    if len(ratios) > 1:
+        finish_sweep(compare_imbalances(images, imbalance=ratios, **settings), as_json)
+    else:
+        finish(run_compare(images, imbalance=ratios[0] if ratios else None, **settings), as_json)
 
 
 def finish(run: Run, as_json: bool) -> None:
@@ -150,6 +183,42 @@ def finish(run: Run, as_json: bool) -> None:
     print(f"report: {path}")
 
 
+def finish_sweep(sweep: Sweep, as_json: bool) -> None:
+    """Write each run's report and the sweep's, and print every gain, or one JSON document."""
+    from raresight.cli.console import print_json
+    from raresight.report import write_report, write_sweep
+
+    for run in sweep.runs.values():
+        write_report(run)
+    path = write_sweep(sweep)
+    if as_json:
+        print_json({"sweep": str(sweep.path), "report": str(path), **sweep.summary})
+        return
+    print_gains(sweep)
+    print(f"report: {path}")
+
+
+def print_gains(sweep: Sweep) -> None:
+    """Print what each balance gained over none, a column a ratio."""
+    from rich.console import Console
+    from rich.table import Table
+
+    gains = {(g["recipe"], g["metric"], g["imbalance"]): g for g in sweep.summary["gains"]}
+    ratios = [entry["imbalance"] for entry in sweep.summary["ratios"]]
+    table = Table(box=None, header_style="bold")
+    for name in ("gain over none", "metric", *(f"{ratio:g} : 1" for ratio in ratios)):
+        table.add_column(name, no_wrap=True)
+    for recipe, metric in dict.fromkeys((recipe, metric) for recipe, metric, _ in gains):
+        table.add_row(recipe, metric, *(_gain(gains.get((recipe, metric, ratio))) for ratio in ratios))
+    Console(highlight=False, width=max(Console().width, TABLE_WIDTH)).print(table)
+
+
+def _gain(gain: dict[str, Any] | None) -> str:
+    if gain is None or gain["difference"] is None:
+        return "–"
+    return f"{gain['difference']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"
+
+
 def print_table(run: Run) -> None:
     """Print the paper's table, with intervals."""
     from rich.console import Console
@@ -163,7 +232,8 @@ def print_table(run: Run) -> None:
         table.add_row(row["recipe"], *(_cell(row["metrics"][name]) for name in columns))
     console = Console(highlight=False, width=max(Console().width, TABLE_WIDTH))
     console.print(table)
-    for sentence in run.metrics["sentences"]:
+    told = [*run.metrics["sentences"], *run.metrics.get("leaky", {}).get("sentences", [])]
+    for sentence in told:
         console.print(f"\n{sentence}", soft_wrap=True, markup=False)
 
 
@@ -173,6 +243,17 @@ def _cell(metric: dict[str, Any]) -> str:
     if metric["low"] is None:
         return f"{metric['mean']:.3f}"
     return f"{metric['mean']:.3f} ({metric['low']:.3f}–{metric['high']:.3f})"
+
+
+def _ratios(text: str | None) -> list[float]:
+    from raresight.errors import OptionError
+
+    try:
+        return [float(part) for part in _names(text)]
+    except ValueError:
+        raise OptionError(
+            f"cannot read --imbalance {text}; write numbers, for example 20 or 1,5,20"
+        ) from None
 
 
 def _names(text: str | None) -> list[str]:

@@ -18,7 +18,7 @@ class Format(StrEnum):
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    run: Annotated[Path, typer.Argument(help="A run's or a sweep's folder.")],
     form: Annotated[Format, typer.Option("--format", help="A page, Markdown or LaTeX.")] = Format.html,
     out: Annotated[
         Path | None, typer.Option("--out", help="Where to write it; by default into the run.")
@@ -26,6 +26,10 @@ def report(
 ) -> None:
     """Write the report of a run: tables, figures, receipt."""
     from raresight.experiment.run import Run
-    from raresight.report import write_report
+    from raresight.experiment.sweep import Sweep, is_sweep
+    from raresight.report import write_report, write_sweep
 
+    if is_sweep(run):
+        print(write_sweep(Sweep(run), out, form.value))
+        return
     print(write_report(Run(run), out, format=form.value))

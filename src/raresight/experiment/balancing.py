@@ -173,7 +173,7 @@ class Balancing:
     ) -> None:
         """Fit a detector on the balanced rows, made at once; soft labels become weighted rows."""
         index, labels, weight = plan.weighted(y)
-        balanced = self._balanced(plan, space, X)
+        balanced = self.balanced(plan, space, X)
         if len(index) != len(balanced):
             balanced = balanced[index]
         cost = self._weights(y)
@@ -219,7 +219,8 @@ class Balancing:
         weights: NDArray[np.float64] | None = self.sampler.sample_weight(y)
         return weights
 
-    def _balanced(self, plan: SynthesisPlan, space: Any, X: Array) -> Array:
+    def balanced(self, plan: SynthesisPlan, space: Any, X: Array) -> Array:
+        """Give the rows kept, then the synthetic ones, as the detector sees them."""
         if self._blend not in ("pixels", LATENT) or X.ndim > 2 or not len(plan):
             return plan.balanced(X)
         made = [space.of(batch) for batch in plan.batches(self._canvas(X))]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raresight.errors import DataError
+from raresight.errors import DataError, LeakageError
 from raresight.experiment.recipe import FittedRecipe, Recipe
 from raresight.images.splits import Rows, fewest_groups, inner_split, stratified_group_folds
 from raresight.images.store import ImageStore
@@ -16,25 +17,65 @@ VALIDATION_SHARE = 0.15
 """Share of the training rows on which a network decides when to stop."""
 
 
+@dataclass(frozen=True, slots=True)
+class InnerScores:
+    """What thresholds and calibration learn from: scores that know the rows that they belong to.
+
+    Attributes
+    ----------
+    rows : (n,) int64 array
+        Row numbers in the store.
+    score : (n,) float64 array
+    label : (n,) int64 array
+        1 = anomalous.
+    """
+
+    rows: Rows
+    score: NDArray[np.float64]
+    label: NDArray[np.int64]
+
+    def check(self, groups: NDArray[Any], train: Rows, test: Rows) -> int:
+        """Count the rows that are no training rows, or whose group is tested; there must be none.
+
+        Parameters
+        ----------
+        groups : (n,) array
+            Of all rows of the store.
+        train, test : int64 arrays
+
+        Raises
+        ------
+        LeakageError
+            If there is one.
+        """
+        outside = ~np.isin(self.rows, train) | np.isin(groups[self.rows], groups[test])
+        if outside.any():
+            raise LeakageError(
+                f"a threshold or calibration was about to learn from the scores of {int(outside.sum())} "
+                "row(s) that are test rows, share a group with one, or are no training rows"
+            )
+        return 0
+
+
 def fit_with_inner(
     recipe: Recipe, store: ImageStore, groups: NDArray[Any], train: Rows, inner_folds: int, seed: int
-) -> tuple[FittedRecipe, NDArray[np.float64], NDArray[np.int64]]:
+) -> tuple[FittedRecipe, InnerScores]:
     """Fit on training rows, and score those of them that a twin of the fit did not see.
 
     Returns
     -------
     fitted : FittedRecipe
         For a network, trained on all but the rows that say when to stop; else trained on all rows.
-    inner_score, inner_label : arrays
+    inner : InnerScores
         Real rows only, untouched by any sampler, at the training rows' own prevalence.
     """
     y = store.manifest.y
     if recipe.network:
         learn, held = inner_split(y[train], groups[train], VALIDATION_SHARE, seed)
         fitted = recipe.fit(store, train[learn], seed, groups, validation=train[held])
-        return fitted, fitted.score(store, train[held]), y[train[held]]
+        return fitted, InnerScores(train[held], fitted.score(store, train[held]), y[train[held]])
     score = inner_scores(recipe, store, groups, train, inner_folds, seed)
-    return recipe.fit(store, train, seed, groups), score, y[train]
+    return recipe.fit(store, train, seed, groups), InnerScores(train, score, y[train])
 
 
 def inner_scores(

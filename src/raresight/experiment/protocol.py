@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,9 @@ from raresight.errors import DataError, OptionError
 from raresight.evidence.calibration import CALIBRATIONS
 from raresight.evidence.prevalence import check_prevalence
 from raresight.evidence.thresholds import DEFAULT_RULES, parse_rules
-from raresight.images.splits import Split, check_groups, group_splits
+from raresight.images.splits import Split, check_groups, group_splits, published_split
+
+Splitting = Literal["folds", "published"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,9 @@ class Protocol:
         Rules learned beside each detector's own threshold; see `raresight.evidence.thresholds`.
     prevalence : float or None
         Share of anomalies where the detector is to be deployed.
+    split : {"folds", "published"}
+        Cross-validation, or the one split that the manifest's column ``split`` names; repeats of that differ
+        in their seeds alone.
     """
 
     folds: int = 5
@@ -52,12 +57,15 @@ class Protocol:
     calibration: str = "beta"
     thresholds: tuple[str, ...] = DEFAULT_RULES
     prevalence: float | None = None
+    split: Splitting = "folds"
 
     def __post_init__(self) -> None:
         for name, least in (("folds", 2), ("repeats", 1), ("inner_folds", 2), ("tune", 0), ("seed", 0)):
             if getattr(self, name) < least:
                 option = name.replace("_", "-")
                 raise OptionError(f"--{option} {getattr(self, name)} is too small; choose at least {least}")
+        if self.split not in get_args(Splitting):
+            raise OptionError(f"unknown --split {self.split}; there are: {', '.join(get_args(Splitting))}")
         if self.imbalance is not None and self.imbalance < 1:
             raise OptionError(
                 f"--imbalance {self.imbalance:g} is below 1; write 20 for 20 normal to 1 anomalous"
@@ -68,23 +76,35 @@ class Protocol:
         if self.prevalence is not None:
             check_prevalence(self.prevalence, "--prevalence")
 
-    def splits(self, y: NDArray[np.int64], groups: NDArray[Any]) -> Iterator[Split]:
+    def splits(
+        self, y: NDArray[np.int64], groups: NDArray[Any], parts: NDArray[Any] | None = None
+    ) -> Iterator[Split]:
         """Give each repeat's and fold's training and test rows, checked for shared groups.
+
+        Parameters
+        ----------
+        y, groups : (n,) arrays
+        parts : (n,) array, optional
+            The published part of each row; needed where `split` is ``"published"``.
 
         Raises
         ------
         DataError
-            If a class has fewer groups than there are folds.
+            If a class has fewer groups than there are folds, or is missing on a side of the published split.
         """
         if len(np.unique(y)) < 2:
             raise DataError("only one class is left; a comparison needs normal and anomalous images")
-        for split in group_splits(y, groups, self.folds, self.repeats, self.seed):
+        found = group_splits(y, groups, self.folds, self.repeats, self.seed)
+        if self.split == "published" and parts is not None:
+            once = published_split(parts, y, groups)
+            found = iter([replace(once, repeat=repeat) for repeat in range(self.repeats)])
+        for split in found:
             check_groups(groups, split.train, split.test)
             yield split
 
     def settings(self) -> dict[str, Any]:
-        """Everything that decides the result."""
-        return asdict(self)
+        """Everything that decides the result; a published split has no folds."""
+        return asdict(self) | ({"folds": 1} if self.split == "published" else {})
 
 
 def task_seed(*parts: int) -> int:

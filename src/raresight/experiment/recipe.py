@@ -170,12 +170,15 @@ class FittedRecipe:
 
     def predict(self, store: ImageStore, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Score rows, with the detector's own probability of an anomaly (NaN where it has none)."""
-        X = self.seen(store, rows)
+        return self.predict_seen(self.seen(store, rows))
+
+    def predict_seen(self, X: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Do the same for rows as the detector sees them."""
         score = self._score(X)
         if self.shift:
             return score, expit(score)
         if not hasattr(self.detector, "predict_proba"):
-            return score, np.full(len(rows), np.nan)
+            return score, np.full(len(X), np.nan)
         return score, np.asarray(self.detector.predict_proba(X), dtype=np.float64)[:, 1]
 
 

@@ -16,7 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raresight.errors import RunError
+from raresight.evidence.external import summarise_external
+from raresight.evidence.leaky import inflation
 from raresight.evidence.summary import summarise
+from raresight.experiment.leaky import LeakyTask
 from raresight.experiment.task import Result, Task
 from raresight.images.cache import content_hash, disk_errors, new_file
 
@@ -58,16 +61,47 @@ class Run:
         with disk_errors(self.path, REMEDY):
             _write_json(self.path / "receipts" / f"{name}.json", result.receipt)
             _write_json(self.path / "thresholds" / f"{name}.json", result.thresholds)
-            with new_file(self.path / "predictions" / f"{name}.parquet") as scratch:
-                result.predictions.to_parquet(scratch, index=False)
+            if result.external is not None:
+                self._write_table("external", name, result.external)
+            self._write_table("predictions", name, result.predictions)
+
+    def has_leaky(self, task: LeakyTask) -> bool:
+        """Tell whether a task of the leaky twin is finished."""
+        return (self.path / "leaky" / f"{task_name(*task.key)}.parquet").is_file()
+
+    def write_leaky(self, task: LeakyTask, predictions: pd.DataFrame) -> None:
+        """Keep a leaky task's predictions, apart from the honest ones."""
+        with disk_errors(self.path, REMEDY):
+            self._write_table("leaky", task_name(*task.key), predictions)
+
+    def _write_table(self, room: str, name: str, table: pd.DataFrame) -> None:
+        with new_file(self.path / room / f"{name}.parquet") as scratch:
+            table.to_parquet(scratch, index=False)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """Out-of-fold scores: one row per image, recipe and repeat."""
-        order = {recipe["id"]: i for i, recipe in enumerate(self.settings["recipes"])}
-        parts = sorted((self.path / "predictions").glob("*.parquet"))
-        if not parts:
+        found = self._tables("predictions")
+        if found is None:
             raise RunError(f"{self.path} holds no predictions yet; run the same compare command again")
+        return found
+
+    @cached_property
+    def external(self) -> pd.DataFrame | None:
+        """Scores of the external set, one row per image, recipe, repeat and fold; None without one."""
+        return self._tables("external")
+
+    @cached_property
+    def leaky(self) -> pd.DataFrame | None:
+        """What the leaky twin predicts, see `run_leaky`; None if it was not asked for."""
+        return self._tables("leaky")
+
+    def _tables(self, room: str) -> pd.DataFrame | None:
+        """Read a room's tables as one, by recipe, repeat and row."""
+        order = {recipe["id"]: i for i, recipe in enumerate(self.settings["recipes"])}
+        parts = sorted((self.path / room).glob("*.parquet"))
+        if not parts:
+            return None
         whole = pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
         rank = whole["recipe"].map(order)
         whole = whole.assign(_rank=rank).sort_values(["_rank", "repeat", "row"], kind="stable")
@@ -110,6 +144,10 @@ class Run:
         path = self.path / name
         if not path.is_file():
             made = summarise(self.predictions, self.thresholds, self.receipts, self.settings)
+            if self.external is not None:
+                made["external"] = summarise_external(self.external, self.thresholds, self.settings)
+            if self.leaky is not None:
+                made["leaky"] = inflation(self.leaky, made["recipes"])
             judged = {key: made.pop(key) for key in ("verdicts", "recommendation")}
             with disk_errors(self.path, REMEDY):
                 _write_json(self.path / "verdicts.json", judged)

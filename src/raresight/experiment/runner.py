@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from raresight.errors import OptionError
 from raresight.evidence.thresholds import DEFAULT_RULES
 from raresight.experiment.balancing import prepare_gram
-from raresight.experiment.protocol import Protocol
+from raresight.experiment.external import External, prepare_external
+from raresight.experiment.leaky import LeakyTask, leaky_tasks, run_leaky
+from raresight.experiment.protocol import Protocol, Splitting
 from raresight.experiment.recipe import Recipe, make_recipes
 from raresight.experiment.run import Run, locked, open_run
 from raresight.experiment.task import Task, run_task
@@ -24,7 +26,7 @@ from raresight.experiment.workers import run_in_workers
 from raresight.images.cache import content_hash
 from raresight.images.manifest import Manifest
 from raresight.images.preprocess import Preprocess
-from raresight.images.splits import mixed_groups
+from raresight.images.splits import Split, mixed_groups
 from raresight.images.store import ImageStore, build_store
 from raresight.progress import Progress, silent
 from raresight.represent.embedding import Embedding
@@ -49,6 +51,9 @@ def compare(
     calibration: str = "beta",
     thresholds: Sequence[str] = DEFAULT_RULES,
     prevalence: float | None = None,
+    split: Splitting = "folds",
+    external: Manifest | None = None,
+    leaky_twin: bool = False,
     size: int = 224,
     resize: str = "letterbox",
     preprocess: str | None = None,
@@ -70,8 +75,14 @@ def compare(
         Names that ``raresight list`` shows, options in brackets: ``"smote[k_neighbors=3]"``.
     representation : str or sequence of str, optional
         What the models other than networks see; ``"embedding"`` by default.
-    folds, repeats, inner_folds, tune, imbalance, seed, groups, calibration, thresholds, prevalence
+    folds, repeats, inner_folds, tune, imbalance, seed, groups, calibration, thresholds, prevalence, split
         See `Protocol`.
+    external : Manifest, optional
+        Another labelled set that every fold's recipes are scored on too; images that also stand in `images`
+        are left out of it.
+    leaky_twin : bool
+        Whether recipes with a sampler are repeated the way it is often published, balanced before the split.
+        A run that has none gets it from the same call with this set.
     size : int
         Side in pixels to which images are resized.
     resize : {"letterbox", "stretch"}
@@ -99,42 +110,137 @@ def compare(
     LeakageError
         If anything learned from a test row; a defect in raresight.
     """
-    recipes = _on_device(make_recipes(models, balance, representation), device)
-    protocol = Protocol(
-        folds,
-        repeats,
-        inner_folds,
-        tune,
-        imbalance,
-        seed,
-        groups,
+    work = plan_work(
+        images,
+        models,
+        balance,
+        representation=representation,
+        folds=folds,
+        repeats=repeats,
+        inner_folds=inner_folds,
+        tune=tune,
+        imbalance=imbalance,
+        seed=seed,
+        groups=groups,
         calibration=calibration,
         thresholds=tuple(thresholds),
         prevalence=prevalence,
+        split=split,
+        external=external,
+        leaky_twin=leaky_twin,
+        size=size,
+        resize=resize,
+        preprocess=preprocess,
+        device=device,
+        command=command,
+        progress=progress,
     )
+    path = Path(out) if out is not None else Path("runs") / work.identity[:12]
+    return carry_out(work, path, workers or os.cpu_count() or 1, progress)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Everything that a comparison is going to do, settled before the first task.
+
+    Attributes
+    ----------
+    store : ImageStore
+    groups : (n,) array
+    protocol : Protocol
+    tasks : list of Task
+    leaky : list of LeakyTask
+    external : External or None
+    settings : dict
+        What ``run.json`` will hold.
+    """
+
+    store: ImageStore
+    groups: NDArray[Any]
+    protocol: Protocol
+    tasks: list[Task]
+    leaky: list[LeakyTask]
+    external: External | None
+    settings: dict[str, Any]
+
+    @property
+    def identity(self) -> str:
+        """Hash of all that decides the predictions."""
+        return str(self.settings["identity"])
+
+
+def plan_work(
+    images: Manifest,
+    models: Sequence[str],
+    balance: Sequence[str],
+    *,
+    representation: str | Sequence[str] | None = None,
+    external: Manifest | None = None,
+    leaky_twin: bool = False,
+    size: int = 224,
+    resize: str = "letterbox",
+    preprocess: str | None = None,
+    device: str = "auto",
+    command: str | None = None,
+    progress: Progress = silent,
+    **judging: Any,
+) -> Work:
+    """Check everything that can be checked, decode the images, and list the tasks; see `compare`.
+
+    Parameters
+    ----------
+    **judging
+        Fields of `Protocol`.
+    """
+    protocol = Protocol(**judging)
+    recipes = _on_device(make_recipes(models, balance, representation), device)
     if images.task != "binary":
         raise OptionError("compare judges normal against anomalous; leave out --task multiclass")
-    images.groups(groups)
+    images.groups(protocol.groups)
+    if protocol.split == "published":
+        images.parts()
     store = build_store(images, Preprocess(size, resize, preprocess), progress)  # type: ignore[arg-type]
-    names = store.manifest.groups(groups)
-    tasks = [Task(r, s) for s in protocol.splits(store.manifest.y, names) for r in recipes]
-    settings = _settings(store, names, recipes, protocol, command)
-    path = Path(out) if out is not None else Path("runs") / settings["identity"][:12]
+    names = store.manifest.groups(protocol.groups)
+    parts = store.manifest.parts() if protocol.split == "published" else None
+    splits = list(protocol.splits(store.manifest.y, names, parts))
+    other = None if external is None else prepare_external(external, store, progress)
+    return Work(
+        store,
+        names,
+        protocol,
+        [Task(recipe, split) for split in splits for recipe in recipes],
+        leaky_tasks(recipes, protocol) if leaky_twin else [],
+        other,
+        _settings(store, names, recipes, protocol, command, splits[0], other),
+    )
+
+
+def carry_out(work: Work, path: Path, workers: int, progress: Progress = silent) -> Run:
+    """Do what is not done yet in a run's folder, and weigh the evidence."""
+    store = work.store
     with locked(path):
-        run = open_run(path, settings, [(r.file, r.reason) for r in store.manifest.rejected])
-        waiting = [task for task in tasks if not run.has(task)]
-        if waiting:
+        run = open_run(path, work.settings, [(r.file, r.reason) for r in store.manifest.rejected])
+        waiting = [task for task in work.tasks if not run.has(task)]
+        leaky = [task for task in work.leaky if not run.has_leaky(task)]
+        if waiting or leaky:
             for weighed in ("metrics.json", "verdicts.json"):
                 (path / weighed).unlink(missing_ok=True)
-            _prepare(store, waiting, progress)
-            _work(waiting, store, names, protocol, run, workers or os.cpu_count() or 1, progress)
+            _prepare(store, [*waiting, *leaky], progress)
+        if waiting:
+            if work.external is not None:
+                _prepare(work.external.store, waiting, progress, distances=False)
+            _work(waiting, work, run, workers, progress)
+        if leaky:
+            _leak(leaky, work, run, workers, progress)
         with progress("weighing the evidence", 1) as tick:
             _ = run.metrics
             tick(1)
     return run
 
 
-def _prepare(store: ImageStore, tasks: Sequence[Task], progress: Progress) -> None:
+def _prepare(
+    store: ImageStore, tasks: Sequence[Task | LeakyTask], progress: Progress, distances: bool = True
+) -> None:
     """Compute once, before the workers start, what they all read."""
     spaces = {str(t.recipe.representation): t.recipe.representation for t in tasks}
     for spec in spaces.values():
@@ -142,27 +248,36 @@ def _prepare(store: ImageStore, tasks: Sequence[Task], progress: Progress) -> No
             Embedding(**spec.options).whole(store, progress)
         elif spec.name == "pixels":
             Pixels(**spec.options).whole(store)
+    if not distances:
+        return
     for recipe in {t.recipe.id: t.recipe for t in tasks}.values():
         prepare_gram(store, recipe.balance, recipe.representation)
 
 
-def _work(
-    tasks: Sequence[Task],
-    store: ImageStore,
-    groups: NDArray[Any],
-    protocol: Protocol,
-    run: Run,
-    workers: int,
-    progress: Progress,
-) -> None:
+def _work(tasks: Sequence[Task], work: Work, run: Run, workers: int, progress: Progress) -> None:
     # Networks take longest: begun first, they don't leave the other cores idle at the end.
     tasks = sorted(tasks, key=lambda task: not task.recipe.network)
-    light = replace(store, manifest=store.manifest.closed())
-    calls = [(task, light, groups, protocol) for task in tasks]
+    external = work.external
+    if external is not None:
+        external = replace(external, store=_light(external.store))
+    calls = [(task, _light(work.store), work.groups, work.protocol, external) for task in tasks]
     with progress("training and testing", len(tasks)) as tick:
         for number, result in run_in_workers(run_task, calls, min(workers, len(tasks))):
             run.write(tasks[number], result)
             tick(1)
+
+
+def _leak(tasks: Sequence[LeakyTask], work: Work, run: Run, workers: int, progress: Progress) -> None:
+    calls = [(task, _light(work.store), work.protocol) for task in tasks]
+    with progress("leaking on purpose", len(tasks)) as tick:
+        for number, predictions in run_in_workers(run_leaky, calls, min(workers, len(tasks))):
+            run.write_leaky(tasks[number], predictions)
+            tick(1)
+
+
+def _light(store: ImageStore) -> ImageStore:
+    """Give what a worker needs of a store."""
+    return replace(store, manifest=store.manifest.closed())
 
 
 def _on_device(recipes: list[Recipe], choice: str) -> list[Recipe]:
@@ -181,13 +296,21 @@ def _settings(
     recipes: Sequence[Recipe],
     protocol: Protocol,
     command: str | None,
+    split: Split,
+    external: External | None,
 ) -> dict[str, Any]:
     manifest = store.manifest
     manifest_hash = content_hash(manifest.files, manifest.labels.tolist(), groups.tolist(), manifest.normal)
     parts = [r.settings() for r in recipes]
     counts = manifest.table["label"].value_counts()
+    identity = [store.key, manifest_hash, parts, protocol.settings(), recipes[0].device]
+    if protocol.split == "published":
+        identity.append([split.train.tolist(), split.test.tolist()])
+    found = external.settings() if external is not None else None
+    if found is not None:
+        identity.append(found["key"])
     return {
-        "identity": content_hash(store.key, manifest_hash, parts, protocol.settings(), recipes[0].device),
+        "identity": content_hash(*identity),
         "command": command,
         "data": {
             "name": manifest.name,
@@ -201,6 +324,8 @@ def _settings(
         },
         "recipes": parts,
         "protocol": protocol.settings(),
+        "published_split": _published(split) if protocol.split == "published" else None,
+        "external": found,
         "device": recipes[0].device,
         "store": {
             "key": store.key,
@@ -210,6 +335,15 @@ def _settings(
             **store.preprocess.settings(),
         },
         "versions": _versions(),
+    }
+
+
+def _published(split: Split) -> dict[str, int]:
+    return {
+        "train": len(split.train),
+        "test": len(split.test),
+        "train_dropped": split.dropped,
+        "test_with_twin": split.twins,
     }
 
 

@@ -42,8 +42,8 @@ def tune(
         }
         trial.set_user_attr("options", options)
         tried = recipe.tuned(options)
-        _, score, label = fit_with_inner(tried, store, groups, train, protocol.inner_folds, seed)
-        return float(roc_auc_score(label, score))
+        _, inner = fit_with_inner(tried, store, groups, train, protocol.inner_folds, seed)
+        return float(roc_auc_score(inner.label, inner.score))
 
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
     study.enqueue_trial(_defaults(recipe, detector))

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from raresight.evidence.calibration import CALIBRATIONS, UNCALIBRATED
 from raresight.evidence.prevalence import prior_correction
 from raresight.evidence.thresholds import parse_rule
-from raresight.experiment.inner import fit_with_inner
+from raresight.experiment.external import External
+from raresight.experiment.inner import InnerScores, fit_with_inner
 from raresight.experiment.protocol import Protocol, task_seed
-from raresight.experiment.recipe import Recipe
+from raresight.experiment.recipe import FittedRecipe, Recipe
 from raresight.experiment.search import tune
-from raresight.images.splits import Split, check_groups, drop_anomalies
+from raresight.images.splits import Rows, Split, check_groups, drop_anomalies
 from raresight.images.store import ImageStore
 
 
@@ -46,20 +47,30 @@ class Result:
         Rule → value on the scale of the score.
     receipt : dict
         Counts that prove nothing leaked, seconds, and the settings chosen.
+    external : pandas.DataFrame or None
+        One row an image of the external set, in the same columns.
     """
 
     predictions: pd.DataFrame
     thresholds: dict[str, float]
     receipt: dict[str, Any]
+    external: pd.DataFrame | None = None
 
 
-def run_task(task: Task, store: ImageStore, groups: NDArray[Any], protocol: Protocol) -> Result:
-    """Fit a recipe on a split's training rows and predict its test rows.
+def run_task(
+    task: Task,
+    store: ImageStore,
+    groups: NDArray[Any],
+    protocol: Protocol,
+    external: External | None = None,
+) -> Result:
+    """Fit a recipe on a split's training rows and predict its test rows, and those of an external set.
 
     Raises
     ------
     LeakageError
-        If a group is on both sides, or a synthetic row has a parent outside the training rows.
+        If a group is on both sides, a synthetic row has a parent outside the training rows, or a threshold
+        or calibration would learn from a test row's score.
     """
     recipe, split = task.recipe, task.split
     seed = task_seed(protocol.seed, split.repeat, split.fold)
@@ -69,25 +80,19 @@ def run_task(task: Task, store: ImageStore, groups: NDArray[Any], protocol: Prot
         train = drop_anomalies(store.manifest.y, groups, train, protocol.imbalance, seed)
     start = time.perf_counter()
     chosen = tune(recipe, store, groups, train, protocol, seed) if protocol.tune else recipe
-    fitted, inner_score, inner_label = fit_with_inner(
-        chosen, store, groups, train, protocol.inner_folds, seed
-    )
+    fitted, inner = fit_with_inner(chosen, store, groups, train, protocol.inner_folds, seed)
     fit_seconds = time.perf_counter() - start
+    learned_outside = inner.check(groups, train, split.test)
     outside = fitted.plan.check(len(fitted.rows))
     start = time.perf_counter()
     score, raw = fitted.predict(store, split.test)
     predict_seconds = time.perf_counter() - start
     # What the fold had before anomalies were dropped: known without a look at the test rows.
     prevalence = float(store.manifest.y[split.train].mean())
-    if protocol.calibration == UNCALIBRATED:
-        learned_at, probability = fitted.seen_prevalence, raw
-    else:
-        calibrator = CALIBRATIONS[protocol.calibration].load()().fit(inner_score, inner_label)
-        learned_at, probability = float(inner_label.mean()), calibrator.predict(score)
-    probability = prior_correction(probability, learned_at, prevalence)
+    chances = _Chances.learn(fitted, inner, protocol.calibration, prevalence)
     served_at = prevalence if protocol.prevalence is None else protocol.prevalence
     rules = dict.fromkeys([*protocol.thresholds, *([chosen.rule] if chosen.rule else [])])
-    learned = {rule: parse_rule(rule).learn(inner_score, inner_label, served_at) for rule in rules}
+    learned = {rule: parse_rule(rule).learn(inner.score, inner.label, served_at) for rule in rules}
     default = learned[chosen.rule] if chosen.rule else float(fitted.detector.default_threshold)
     thresholds = {"default": default, **learned}
     receipt = {
@@ -98,26 +103,57 @@ def run_task(task: Task, store: ImageStore, groups: NDArray[Any], protocol: Prot
         "train_anomalies": int(store.manifest.y[train].sum()),
         "test_rows": len(split.test),
         "shared_groups": shared,
+        "dropped_rows": split.dropped,
+        "learned_rows": len(inner.rows),
+        "learned_outside": learned_outside,
         "synthetic": len(fitted.plan),
         "removed": len(fitted.rows) - len(fitted.plan.keep),
         "parents_outside": outside,
         "seconds": {"fit": fit_seconds, "predict": predict_seconds},
-        "calibration": {"method": protocol.calibration, "learned_at": learned_at, "stated_at": prevalence},
+        "calibration": {
+            "method": protocol.calibration,
+            "learned_at": chances.learned_at,
+            "stated_at": prevalence,
+        },
         "params": {"model": chosen.model.options, "balance": chosen.balance.options},
     }
-    frame = _frame(task, store, groups, score, raw, probability)
-    return Result(frame, thresholds, receipt)
+    frame = _frame(task, store, groups, split.test, score, raw, chances.of(score, raw))
+    if external is None:
+        return Result(frame, thresholds, receipt)
+    score, raw = external.predict(fitted)
+    other = _frame(task, external.store, external.groups, external.rows, score, raw, chances.of(score, raw))
+    return Result(frame, thresholds, receipt, other)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chances:
+    """From scores to probabilities at the set's own prevalence."""
+
+    calibrator: Any
+    learned_at: float
+    prevalence: float
+
+    @classmethod
+    def learn(cls, fitted: FittedRecipe, inner: InnerScores, method: str, prevalence: float) -> _Chances:
+        if method == UNCALIBRATED:
+            return cls(None, fitted.seen_prevalence, prevalence)
+        calibrator = CALIBRATIONS[method].load()().fit(inner.score, inner.label)
+        return cls(calibrator, float(inner.label.mean()), prevalence)
+
+    def of(self, score: NDArray[np.float64], raw: NDArray[np.float64]) -> NDArray[np.float64]:
+        found = raw if self.calibrator is None else self.calibrator.predict(score)
+        return prior_correction(found, self.learned_at, self.prevalence)
 
 
 def _frame(
     task: Task,
     store: ImageStore,
     groups: NDArray[Any],
+    rows: Rows,
     score: NDArray[np.float64],
     raw: NDArray[np.float64],
     probability: NDArray[np.float64],
 ) -> pd.DataFrame:
-    rows = task.split.test
     files = store.manifest.table["file"].to_numpy()
     return pd.DataFrame(
         {

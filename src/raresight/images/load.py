@@ -30,20 +30,10 @@ from raresight.images.medmnist import load_medmnist
 from raresight.images.readers import DEFAULT_MAX_PIXELS, READERS, format_of
 from raresight.images.readers.base import suffix_of
 from raresight.images.sources import FileSource
+from raresight.images.splits import SPLITS
 
 LABEL_FILE = "labels.csv"
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "test": "test",
-    "testing": "test",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-}
-"""Names of folders that stand for a part of the set, and what the ``split`` column calls it."""
-
 GROUP_COLUMNS = ("group", "patient_id", "patient")
 """Columns that say which images belong together when the user names none, in order of preference."""
 

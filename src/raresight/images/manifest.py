@@ -132,6 +132,21 @@ class Manifest:
         values = self.table[column]
         return values.where(values.notna(), self.table["file"]).astype(str).to_numpy(dtype=np.str_)
 
+    def parts(self) -> NDArray[np.str_]:
+        """Tell which part of the published split each image belongs to: (n,), as the column ``split`` says.
+
+        Raises
+        ------
+        DataError
+            If there is no such column.
+        """
+        if "split" not in self.table:
+            raise DataError(
+                f"{self.name} has no column split, so it has no published split; "
+                "add one (train, test) or leave out --split published"
+            )
+        return self.table["split"].fillna("").to_numpy(dtype=np.str_)
+
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Manifest:
         """Keep some rows, in the order given."""
         rows = np.asarray(rows, dtype=np.int64)

@@ -13,6 +13,17 @@ from raresight.errors import DataError, LeakageError
 
 Rows = NDArray[np.int64]
 
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+}
+"""Names of the parts of a published split, and what the ``split`` column calls them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -23,12 +34,18 @@ class Split:
     repeat, fold : int
     train, test : int64 arrays
         Row numbers, ascending.
+    dropped : int
+        Rows of a published training part that were left out because their group stands in the test part.
+    twins : int
+        Test rows whose group stood in the published training part too.
     """
 
     repeat: int
     fold: int
     train: Rows
     test: Rows
+    dropped: int = 0
+    twins: int = 0
 
 
 def stratified_group_folds(y: NDArray[Any], groups: NDArray[Any], folds: int, seed: int) -> NDArray[np.int64]:
@@ -120,6 +137,48 @@ def group_splits(
         fold_of = stratified_group_folds(y, groups, folds, seed=_seed(seed, repeat))
         for fold in range(folds):
             yield Split(repeat, fold, np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold))
+
+
+def published_split(parts: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) -> Split:
+    """Take the split that a set was published with, without the training rows that would leak into its test.
+
+    Parameters
+    ----------
+    parts : (n,) str array
+        Keys of `SPLITS`, in any case; a validation part is there to develop on, so it joins the training
+        rows.
+    y : (n,) int array
+        1 = anomalous.
+    groups : (n,) array
+        A training row whose group stands in the test part is dropped, and counted.
+
+    Returns
+    -------
+    Split
+        Repeat 0, fold 0.
+
+    Raises
+    ------
+    DataError
+        If a row belongs to no part, or a class is missing on one side.
+    """
+    names = np.array([SPLITS.get(str(part).strip().lower(), "") for part in parts])
+    if (names == "").any():
+        odd = str(np.asarray(parts)[names == ""][0])
+        raise DataError(
+            f"the column split holds {odd!r}, which is no part of a split; "
+            "write train, val or test in every row"
+        )
+    test, train = np.flatnonzero(names == "test"), np.flatnonzero(names != "test")
+    known = np.isin(groups[train], groups[test])
+    twins = int(np.isin(groups[test], groups[train]).sum())
+    kept = train[~known]
+    twinless = "training part without the groups that are tested"
+    for code, kind in ((0, "normal"), (1, "anomalous")):
+        for rows, side in ((test, "test part"), (train, "training part"), (kept, twinless)):
+            if code not in y[rows]:
+                raise DataError(f"the published {side} has no {kind} image; leave out --split published")
+    return Split(0, 0, kept, test, int(known.sum()), twins)
 
 
 def _seed(seed: int, repeat: int) -> int:

@@ -12,6 +12,7 @@ from raresight.evidence.published import SOURCE, beside
 from raresight.evidence.thresholds import rule_title
 from raresight.report.figures import SHOWN, Material
 from raresight.report.methods import methods, ratio_text
+from raresight.report.protocol import protocol_context
 from raresight.report.source import Reported
 from raresight.report.tables import data_title
 
@@ -56,6 +57,7 @@ def gather(run: Reported) -> tuple[dict[str, Any], Material]:
         "has_probabilities": any(r["metrics"]["brier"]["mean"] is not None for r in recipes),
         "stated": settings["protocol"].get("prevalence"),
         "worth": _worth(recipes),
+        **protocol_context(metrics, settings),
         "published": published,
         "published_source": SOURCE,
         "published_sentence": _published_sentence(published),
@@ -95,7 +97,8 @@ def count(number: int, singular: str, plural: str | None = None) -> str:
 def _facts(settings: Mapping[str, Any], recipes: Sequence[Mapping[str, Any]]) -> list[str]:
     data, protocol = settings["data"], settings["protocol"]
     classes = ", ".join(f"{label} {number:,}" for label, number in data["classes"].items())
-    folds = count(protocol["folds"], "fold")
+    published = settings.get("published_split") is not None
+    folds = "published split" if published else count(protocol["folds"], "fold")
     if protocol["repeats"] > 1:
         folds = f"{protocol['repeats']} × {folds}"
     facts = [
@@ -171,9 +174,11 @@ def _receipt_sentence(receipts: Sequence[Mapping[str, Any]]) -> str:
     shared = sum(r["shared_groups"] for r in receipts)
     outside = sum(r["parents_outside"] for r in receipts)
     synthetic = sum(r["synthetic"] for r in receipts)
+    learned = sum(r.get("learned_outside", 0) for r in receipts)
     return (
         f"{count(shared, 'group')} shared by training and test rows in {count(len(receipts), 'task')}; "
-        f"{count(outside, 'parent')} of {count(synthetic, 'synthetic image')} outside the training fold."
+        f"{count(outside, 'parent')} of {count(synthetic, 'synthetic image')} outside the training fold; "
+        f"{learned:,} rows outside it behind any threshold or calibration."
     )
 
 

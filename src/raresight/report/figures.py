@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import matplotlib as mpl
 import numpy as np
@@ -352,8 +352,23 @@ def draw(
     bytes or None
         None where there is nothing to draw.
     """
+    return render(lambda colours: make(material, colours, **options), palette, name, form)
+
+
+@overload
+def render(make: Callable[[Palette], Figure], palette: Palette, name: str, form: str) -> bytes: ...
+
+
+@overload
+def render(
+    make: Callable[[Palette], Figure | None], palette: Palette, name: str, form: str
+) -> bytes | None: ...
+
+
+def render(make: Callable[[Palette], Figure | None], palette: Palette, name: str, form: str) -> bytes | None:
+    """Draw what a function makes of a palette, as `draw` does; None where it makes nothing."""
     with drawing(palette, name):
-        figure = make(material, palette, **options)
+        figure = make(palette)
         if figure is None:
             return None
         FigureCanvasAgg(figure)

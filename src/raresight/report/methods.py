@@ -35,9 +35,18 @@ def ratio_text(imbalance: Any) -> str:
 
 def _protocol(protocol: Mapping[str, Any]) -> str:
     times = f", repeated {protocol['repeats']} times" if protocol["repeats"] > 1 else ""
+    again = f"{times} with other seeds" if times else ""
+    how = f"""
+        by {protocol["folds"]}-fold cross-validation{times}, stratified by class, with all images of a group
+        in the same fold
+    """
+    if protocol.get("split") == "published":
+        how = f"""
+            on the split that the set was published with{again}, without
+            the training images of which a group stands in the test part too
+        """
     text = f"""
-        Every recipe was trained and tested by {protocol["folds"]}-fold cross-validation{times},
-        stratified by class, with all images of a group in the same fold (groups: {protocol["groups"]};
+        Every recipe was trained and tested {how.strip()} (groups: {protocol["groups"]};
         seed {protocol["seed"]}). Scaling, projections, samplers, probabilities and learned thresholds
         were fitted on training rows only; the last two on {protocol["inner_folds"]} inner folds
         (networks: one inner split), which groups did not straddle either. All recipes saw the same

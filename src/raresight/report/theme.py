@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,23 @@ class Style:
     marker: str
     fill: str
     dashes: tuple[float, ...]
+
+    def line(self) -> dict[str, Any]:
+        """Give matplotlib's arguments for a line."""
+        return {"color": self.colour, "linewidth": 1.6, "linestyle": (0, self.dashes) if self.dashes else "-"}
+
+
+def looks(balances: Sequence[str], palette: Palette) -> dict[str, Style]:
+    """Give every balance a style of its own, for pictures with one panel a model."""
+    return {
+        balance: Style(
+            palette.series[number % len(palette.series)],
+            _MARKERS[number % len(_MARKERS)],
+            palette.series[number % len(palette.series)],
+            ((), *_DASHES)[number // len(palette.series) % (1 + len(_DASHES))],
+        )
+        for number, balance in enumerate(balances)
+    }
 
 
 def styles(recipes: Sequence[dict[str, str]], palette: Palette) -> dict[str, Style]:

@@ -71,7 +71,7 @@ def write_report(run: Reported, path: str | Path | None = None, format: Format |
         write_tables(run)
     if path is None or form != "html":
         _write_figures(material, drawn, target.parent / "figures")
-    _write(target, _MAKERS[form](run, context, material, drawn))
+    write_whole(target, _MAKERS[form](run, context, material, drawn))
     return target
 
 
@@ -86,7 +86,7 @@ def write_tables(run: Reported, folder: str | Path | None = None) -> list[Path]:
     home = Path(folder) if folder is not None else run.path
     paths = [home / f"table.{form}" for form in TABLES]
     for path, make in zip(paths, TABLES.values(), strict=True):
-        _write(path, make(run.metrics, run.settings["data"]["name"]))
+        write_whole(path, make(run.metrics, run.settings["data"]["name"]))
     return paths
 
 
@@ -115,12 +115,12 @@ def _write_figures(material: Material, drawn: Drawn, folder: Path) -> list[Path]
         png = draw(FIGURES[name], material, PAPER, name, "png")
         for form, content in (("svg", for_file(svg)), ("png", png or b"")):
             paths.append(folder / f"{name}.{form}")
-            _write(paths[-1], content)
+            write_whole(paths[-1], content)
     return paths
 
 
-def _write(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all; raises `RunError` where that cannot be."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -166,6 +166,11 @@ _MAKERS: dict[str, Callable[[Reported, dict[str, Any], Material, Drawn], str]] =
     "md": _md,
     "tex": _tex,
 }
+
+
+def page(form: str, template: str, context: dict[str, Any]) -> str:
+    """Fill a template in; text is escaped for its form."""
+    return _environment(form).get_template(template).render(context)
 
 
 @cache
