@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         RaresightError,
         RunError,
     )
+    from raresight.evidence.published_table import check_table
     from raresight.experiment.run import Run
     from raresight.experiment.runner import compare
     from raresight.images.load import load
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Manifest": "raresight.images.manifest",
     "Run": "raresight.experiment.run",
+    "check_table": "raresight.evidence.published_table",
     "compare": "raresight.experiment.runner",
     "load": "raresight.images.load",
     "write_report": "raresight.report",
@@ -64,6 +66,7 @@ __all__ = [
     "RaresightError",
     "Run",
     "RunError",
+    "check_table",
     "compare",
     "load",
     "write_report",

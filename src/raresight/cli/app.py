@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from raresight import __version__
-from raresight.cli import compare, demo, listing, report, synthesise
+from raresight.cli import check_table, compare, demo, listing, report, synthesise
 
 app = typer.Typer(
     name="raresight",
@@ -39,4 +39,5 @@ app.command("demo")(demo.demo)
 app.command("compare")(compare.compare)
 app.command("synthesise")(synthesise.synthesise)
 app.command("report")(report.report)
+app.command("check-table")(check_table.check_table)
 app.command("list")(listing.list_registry)
