@@ -44,6 +44,9 @@ def test_markdown(tmp_path):
     svm, cnn = read(tmp_path, MARKDOWN)
     assert svm.model == "SVM | none" and cnn.model == "CNN"
     assert values(svm) == {"accuracy": 0.852, "sensitivity": 0.805, "specificity": 0.899, "f1": 0.823}
+    assert (
+        read(tmp_path, "| Model | Acc | F1 |\n|-|-|-|\n| *a &amp; b*: c | .9 | .8 |\n")[0].model == "a & b: c"
+    )
     assert set(values(cnn)) == {"accuracy", "sensitivity", "specificity"}
 
 

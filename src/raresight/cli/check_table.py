@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,15 +84,18 @@ def _show(found: TableCheck) -> None:
     for heading in (*headings, "Expected", ""):
         table.add_column(heading, no_wrap=True)
     for row in found.rows:
-        expected = ", ".join(f"{title(name)} {decimal(value)}" for name, value in row["expected"].items())
+        follows = {} if row["consistent"] else row["expected"]
+        expected = ", ".join(f"{title(name)} {decimal(value)}" for name, value in follows.items())
         cells = [decimal(row["figures"].get(name)) for name in names]
         verdict = "possible" if row["consistent"] else "impossible"
         called = escape(", ".join(filter(None, (row["model"], row["dataset"]))))
         table.add_row(called, *cells, expected or "–", verdict)
-    console = Console()
+    # A pipe has no width; rich would take it for 80 columns and cut the table.
+    console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     sentences = [f"{row['model']}: {row['reason']}{_other_readings(row)}" for row in found.rows]
-    for sentence in (*sentences, *(group["sentence"] for group in found.across)):
+    news = [g["sentence"] for g in found.across if g["reading"] != "single" or not g["agree"]]
+    for sentence in (*sentences, *news):
         console.print(escape(sentence), highlight=False, soft_wrap=True)
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from html import unescape
 from pathlib import Path
 
 from raresight.errors import DataError
@@ -201,7 +202,9 @@ def meaning(heading: str) -> str:
 
 
 def _rows(table: _Table, path: str) -> Iterator[PrintedRow]:
-    columns = {name: i for i, heading in enumerate(table.heading) if (name := meaning(heading))}
+    columns: dict[str, int] = {}
+    for i, heading in enumerate(table.heading):
+        columns.setdefault(meaning(heading), i)
     for name in (*METRIC_NAMES, *COUNT_NAMES):
         same = [heading for heading in table.heading if meaning(heading) == name]
         if len(same) > 1:
@@ -311,4 +314,6 @@ def _count(cells: Sequence[str], columns: Mapping[str, int], name: str) -> int |
 
 
 def _plain(cell: str) -> str:
-    return re.sub(r"\\(?=[^\w\s])", "", cell.replace("**", "").replace("`", "")).strip()
+    """Take Markdown's emphasis and escapes off."""
+    bare = re.sub(r"^([*_]{1,3})(.*?)\1", r"\2", cell.replace("`", "").strip())
+    return unescape(re.sub(r"\\(?=[^\w\s])", "", bare))

@@ -331,13 +331,12 @@ def _compared(
     first, *_, last = sorted(fitting, key=lambda pair: pair[1][1])
     read = "one confusion matrix a row" if reading == "single" else "balanced accuracy"
     ends = f"from {decimal(first[1][1])} ({first[0]['model']}) to {decimal(last[1][1])} ({last[0]['model']})"
-    verdict = "which one test set can have" if agree else "which one test set cannot have"
+    verdict = "which one test set can have within rounding" if agree else "which one test set cannot have"
     return {
         "dataset": dataset,
         "reading": reading,
         "models": [row["model"] for row, _ in fitting],
         "prevalences": [value for _, (_, value, _) in fitting],
         "agree": agree,
-        "sentence": f"{dataset or 'All rows'}, read as {read}: prevalences {ends}, {verdict}"
-        + (" within rounding." if agree else "."),
+        "sentence": f"{dataset or 'All rows'}, read as {read}: prevalences {ends}, {verdict}.",
     }
