@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         RunError,
     )
     from raresight.evidence.judge import Judgement, judge
+    from raresight.evidence.published_table import check_table
     from raresight.experiment.run import Run
     from raresight.experiment.runner import compare
     from raresight.experiment.sweep import Sweep, compare_imbalances
@@ -40,6 +41,7 @@ _HOMES = {
     "Manifest": "raresight.images.manifest",
     "Run": "raresight.experiment.run",
     "Sweep": "raresight.experiment.sweep",
+    "check_table": "raresight.evidence.published_table",
     "compare": "raresight.experiment.runner",
     "judge": "raresight.evidence.judge",
     "compare_imbalances": "raresight.experiment.sweep",
@@ -75,6 +77,7 @@ __all__ = [
     "Run",
     "RunError",
     "Sweep",
+    "check_table",
     "compare",
     "compare_imbalances",
     "judge",

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from raresight import __version__
-from raresight.cli import compare, demo, judge, listing, report, synthesise
+from raresight.cli import check_table, compare, demo, judge, listing, report, synthesise
 
 app = typer.Typer(
     name="raresight",
@@ -40,4 +40,5 @@ app.command("compare")(compare.compare)
 app.command("synthesise")(synthesise.synthesise)
 app.command("judge")(judge.judge)
 app.command("report")(report.report)
+app.command("check-table")(check_table.check_table)
 app.command("list")(listing.list_registry)

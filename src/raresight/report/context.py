@@ -10,6 +10,8 @@ from raresight.evidence.metrics import METRICS, names_of
 from raresight.evidence.names import titles
 from raresight.evidence.published import SOURCE, beside
 from raresight.evidence.thresholds import rule_title
+from raresight.report.card import model_card
+from raresight.report.checklists import CHECKLISTS, fill, run_facts
 from raresight.report.figures import SHOWN, Material
 from raresight.report.methods import methods, ratio_text
 from raresight.report.protocol import protocol_context
@@ -34,7 +36,8 @@ def gather(run: Reported) -> tuple[dict[str, Any], Material]:
     called = titles(recipes)
     published = beside(metrics, data["name"])
     rows = weigh(run.predictions, run.thresholds, resamples=1).rows
-    first = recipes[0]
+    first, best = recipes[0], best_recipe(recipes)
+    known = run_facts(metrics, settings, run.receipts, run.rejected, best)
     material = Material(recipes, rows, called, published, first["positives"] / max(1, first["n"]))
     context = {
         "name": data_title(data["name"]),
@@ -66,6 +69,8 @@ def gather(run: Reported) -> tuple[dict[str, Any], Material]:
         "receipt_sentence": _receipt_sentence(run.receipts),
         "rejected": run.rejected,
         "methods": methods(metrics, settings),
+        "card": model_card(metrics, settings, best, called),
+        "checklists": [fill(name, known) for name in CHECKLISTS],
         "command": settings.get("command"),
         "settings": _settings(settings),
         "versions": settings.get("versions", {}),
