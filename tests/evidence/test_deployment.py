@@ -83,8 +83,8 @@ def test_predictive_values_follow_bayes():
     assert np.isnan(predictive_values([0.0], [1.0], 0.3)[0]).all()
 
 
-# From dcurves 1.1.7 (Memorial Sloan Kettering's own): dca(frame, "label", ["p"], thresholds=…, prevalence=…)
-# on the twenty rows below; net benefit of the model and of treating all.
+# From dcurves 1.1.7: dca(frame, "label", ["p"], thresholds=…, prevalence=…) on
+# the twenty rows below; net benefit of the model and of treating all.
 DCURVES = {
     None: {0.06: (0.371277, 0.361702), 0.25: (0.266667, 0.2), 0.5: (0.1, -0.2), 0.9: (0.1, -5.0)},
     0.05: {

@@ -252,6 +252,8 @@ def decision_curve_figure(material: Material, palette: Palette) -> Figure | None
     panel.set(xlim=(0, first["threshold"][-1]), ylim=(-0.15 * prevalence, 1.08 * prevalence))
     panel.grid(True)
     panel.set_axisbelow(True)
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_major_formatter(lambda value, _: decimal(value, 3 if prevalence < 0.05 else 2))
     panel.axhline(0, color=palette.muted, linewidth=0.8)
     panel.plot(first["threshold"], first["all"], color=palette.muted, linewidth=0.8, dashes=(1, 2))
     look = styles(material.recipes, palette)
