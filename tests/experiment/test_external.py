@@ -84,9 +84,10 @@ def test_a_lost_task_brings_its_external_scores_back(run: rs.Run, small_set: Pat
     assert [path.read_bytes() for path in lost] == contents
 
 
-def test_the_report_has_a_table_of_it(run: rs.Run):
+def test_the_report_has_a_table_of_it(run: rs.Run, others: Path):
     page = rs.write_report(run).read_text()
     assert "On another set" in page and "5 further images of it have a twin in the training set" in page
+    assert str(others) not in page and others.name in page
     for form in ("md", "tex"):
         assert "On another set" in rs.write_report(run, format=form).read_text()
 

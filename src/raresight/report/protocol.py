@@ -8,6 +8,7 @@ from typing import Any
 from raresight.evidence.format import decimal
 from raresight.evidence.leaky import points
 from raresight.evidence.metrics import METRICS
+from raresight.report.tables import data_title
 
 EXTERNAL_SHOWN = ("accuracy", "sensitivity", "specificity", "auroc", "auprc", "brier")
 
@@ -67,7 +68,7 @@ def _external(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
         for row in found["recipes"]
     ]
     sentence = (
-        f"Every fold's model also scored {found['images']:,} images of {found['name']} "
+        f"Every fold's model also scored {found['images']:,} images of {data_title(found['name'])} "
         f"({found['anomalies']:,} anomalous), a set that none of them learned from."
     )
     if found["twins_removed"]:
