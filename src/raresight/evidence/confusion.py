@@ -153,9 +153,14 @@ def whole_counts(
 
 
 def _with_positives(figures: Figures, walls: Sequence[Cells], positives: int, negatives: int) -> Cells | None:
-    hits = figures.get("sensitivity", EVERYTHING) if positives else EVERYTHING
-    for tp in range(max(0, ceil(hits.low * positives)), min(positives, floor(hits.high * positives)) + 1):
-        low, high = _true_negatives(walls, tp, positives, negatives)
+    lines = [(w[0] - w[1], w[3] - w[2], w[1] * positives + w[2] * negatives) for w in walls] + [
+        (1, 0, 0),
+        (-1, 0, positives),
+        (0, 1, 0),
+        (0, -1, negatives),
+    ]
+    for tp in _true_positives(lines):
+        low, high = _true_negatives(lines, tp, negatives)
         # A ratio is undefined at one end of the range at most, so its neighbour decides.
         for tn in sorted({low, min(low + 1, high), high}) if low <= high else ():
             cells = (tp, positives - tp, negatives - tn, tn)
@@ -164,11 +169,29 @@ def _with_positives(figures: Figures, walls: Sequence[Cells], positives: int, ne
     return None
 
 
-def _true_negatives(walls: Sequence[Cells], tp: int, positives: int, negatives: int) -> tuple[int, int]:
-    """Bound the true negatives, all other counts being known; the bounds cross where none will do."""
+Line = tuple[int, int, int]
+"""a, b, c of a·tp + b·tn + c ≥ 0: what a wall is once the class sizes are known."""
+
+
+def _true_positives(lines: Sequence[Line]) -> range:
+    """Give the true positives within the polygon that the lines bound, from its corners."""
+    corners = []
+    for (a, b, c), (d, e, f) in combinations(lines, 2):
+        weight = a * e - d * b
+        if weight:
+            tp, tn = b * f - e * c, c * d - f * a
+            if weight < 0:
+                tp, tn, weight = -tp, -tn, -weight
+            if all(x * tp + y * tn + z * weight >= 0 for x, y, z in lines):
+                corners.append(Fraction(tp, weight))
+    return range(ceil(min(corners)), floor(max(corners)) + 1) if corners else range(0)
+
+
+def _true_negatives(lines: Sequence[Line], tp: int, negatives: int) -> tuple[int, int]:
+    """Bound the true negatives, the true positives being known; the bounds cross where none will do."""
     low, high = 0, negatives
-    for wall in walls:
-        slope, rest = wall[3] - wall[2], _dot(wall, (tp, positives - tp, negatives, 0))
+    for a, slope, c in lines:
+        rest = a * tp + c
         if slope > 0:
             low = max(low, -(rest // slope))
         elif slope < 0:
