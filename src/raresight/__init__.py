@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from raresight.audit.audit import Audit, audit_images
     from raresight.errors import (
         DataError,
         ImageError,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from raresight.report import write_report
 
 _HOMES = {
+    "Audit": "raresight.audit.audit",
+    "audit_images": "raresight.audit.audit",
     "Manifest": "raresight.images.manifest",
     "Run": "raresight.experiment.run",
     "compare": "raresight.experiment.runner",
@@ -54,6 +57,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Audit",
     "DataError",
     "ImageError",
     "InputError",
@@ -64,6 +68,7 @@ __all__ = [
     "RaresightError",
     "Run",
     "RunError",
+    "audit_images",
     "compare",
     "load",
     "write_report",
