@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from raresight.errors import OptionError
 
@@ -128,11 +127,9 @@ def disc_ellipse(mask: Mask) -> Ellipse | None:
 
 
 def _brightness(image: NDArray[Any], preset: str | None) -> NDArray[np.float32]:
-    if image.ndim == 2:
-        return image.astype(np.float32)
-    if preset == "fundus":
-        return image.max(axis=2).astype(np.float32)
-    return image.mean(axis=2, dtype=np.float32)
+    if image.ndim == 3:
+        image = image.max(axis=2) if preset == "fundus" else image.mean(axis=2, dtype=np.float32)
+    return np.asarray(image, np.float32)
 
 
 def _above_background(brightness: NDArray[np.float32]) -> Mask | None:
