@@ -15,8 +15,14 @@ Mask = NDArray[np.bool_]
 WORKING_SIDE = 128
 """Longer side in pixels at which the anatomy is told from other bright things; its outline is exact."""
 
-FAINTEST = 0.06
-"""Share of the way from background to bright tissue at which anatomy begins."""
+FAINTEST = 0.12
+"""Share of the way from the corners' darkness to bright tissue at which a head begins."""
+
+DIMMEST_DISC = 0.06
+"""The same for a fundus's disc, whose badly lit part may be much dimmer than the rest."""
+
+CONTRAST = 0.03
+"""Least difference, as a share of the brightest, between background and anatomy."""
 
 SMALLEST = 0.02
 """Share of the image below which what was found is not an anatomy but a speck."""
@@ -76,14 +82,20 @@ def anatomy_mask(image: NDArray[Any], preset: str | None = None) -> Mask:
     """
     if image.ndim not in (2, 3) or 0 in image.shape:
         raise OptionError(f"an anatomy is sought in images of (h, w) or (h, w, 3), not {image.shape}")
-    bright = _above_background(_brightness(image, preset))
-    if bright is None:
-        return np.ones(image.shape[:2], bool)
-    step = -(-max(bright.shape) // WORKING_SIDE)
-    solid = _main_component(_reduced(bright, step))
-    near = _grow(solid).repeat(step, axis=0).repeat(step, axis=1)[: bright.shape[0], : bright.shape[1]]
-    mask = _filled(bright & near)
-    return mask if mask.mean() >= SMALLEST else np.ones(image.shape[:2], bool)
+    brightness = _brightness(image, preset)
+    step = -(-max(brightness.shape) // WORKING_SIDE)
+    coarse = _reduced(brightness, step)
+    panels = _panels(coarse)
+    level = _background_level(np.where(panels, coarse.min(), coarse), preset)
+    everything = np.ones(image.shape[:2], bool)
+    if level is None:
+        return everything
+    solid = _main_component(_opened(_filled((coarse > level) & ~panels)))
+    near = (
+        _grow(solid).repeat(step, axis=0).repeat(step, axis=1)[: brightness.shape[0], : brightness.shape[1]]
+    )
+    mask = _filled((brightness > level) & near)
+    return mask if mask.mean() >= SMALLEST else everything
 
 
 def disc_ellipse(mask: Mask) -> Ellipse | None:
@@ -132,23 +144,54 @@ def _brightness(image: NDArray[Any], preset: str | None) -> NDArray[np.float32]:
     return np.asarray(image, np.float32)
 
 
-def _above_background(brightness: NDArray[np.float32]) -> Mask | None:
-    """Threshold a little above the frame's darkness; None where nothing is darker than the rest."""
-    top = float(np.percentile(brightness, 99))
-    floor = float(np.percentile(brightness, 0.5))
-    if top - floor < 8 / 255 * max(1.0, top):
+def _background_level(brightness: NDArray[np.float32], preset: str | None) -> float | None:
+    """Find the brightness at which anatomy begins; None where nothing is darker than the rest."""
+    floor, top = (float(v) for v in np.percentile(brightness, (0.5, 99)))
+    if top - floor < CONTRAST * max(1.0, top):
         return None
-    bright: Mask = brightness > floor + FAINTEST * (top - floor)
-    return bright if bright.any() else None
+    if preset == "fundus":
+        return floor + DIMMEST_DISC * (top - floor)
+    dark, noise = _corner(brightness)
+    return dark + max(3 * noise, FAINTEST * (float(np.percentile(brightness, 90)) - dark))
 
 
-def _reduced(mask: Mask, step: int) -> Mask:
-    """Reduce by blocks, each True where at least half of it is."""
-    height, width = mask.shape
-    padded = np.pad(mask, ((0, -height % step), (0, -width % step)))
+def _corner(brightness: NDArray[np.float32]) -> tuple[float, float]:
+    """Level and noise of the second darkest corner: a head leaves two free, or more.
+
+    Median and absolute deviation, since a letter often stands in a corner.
+    """
+    height, width = (max(1, side // 12) for side in brightness.shape)
+    rows, columns = (slice(height), slice(-height, None)), (slice(width), slice(-width, None))
+    patches = sorted((brightness[r, c] for r in rows for c in columns), key=lambda p: float(np.median(p)))
+    level = float(np.median(patches[1]))
+    return level, 1.4826 * float(np.median(np.abs(patches[1] - level)))
+
+
+def _reduced(brightness: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+    """Average blocks of step × step pixels; the frame's last blocks repeat its edge."""
+    height, width = brightness.shape
+    padded = np.pad(brightness, ((0, -height % step), (0, -width % step)), mode="edge")
     blocks = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step)
-    half: Mask = blocks.mean(axis=(1, 3)) >= 0.5
-    return half
+    return np.asarray(blocks.mean(axis=(1, 3)), np.float32)
+
+
+def _panels(brightness: NDArray[np.float32]) -> Mask:
+    """Find white panels and printed frames: lines at the sides that are as bright as anything."""
+    white = brightness > 0.85 * float(brightness.max())
+    panels = np.zeros_like(white)
+    for lines, marked in ((white, panels), (white.T, panels.T)):
+        full = lines.mean(axis=1) > 0.9
+        if not full.all():
+            marked[: int(full.argmin())] = True
+            marked[len(full) - int(full[::-1].argmin()) :] = True
+    return panels
+
+
+def _opened(mask: Mask) -> Mask:
+    """Cut off what is thinner than five pixels of the working size: spurs, lines, letters."""
+    eroded = ~_grow(_grow(~mask))
+    opened: Mask = _grow(_grow(eroded)) & mask
+    return opened if opened.any() else mask
 
 
 def _main_component(mask: Mask) -> Mask:
