@@ -186,7 +186,7 @@ def _kernels(train: NDArray[np.float32], test: NDArray[np.float32]) -> tuple[Flo
     squares = np.einsum("ij,ij->i", a, a, dtype=np.float64)
 
     def kernel(rows: NDArray[np.float32]) -> Floats:
-        found = np.matmul(rows, a.T).astype(np.float64)
+        found: Floats = np.matmul(rows, a.T).astype(np.float64)
         found *= -2.0
         found += squares
         found += np.einsum("ij,ij->i", rows, rows, dtype=np.float64)[:, None]

@@ -21,11 +21,11 @@ from raresight.images.cache import content_hash
 from raresight.images.store import ImageStore
 from raresight.progress import Progress, silent
 
-VERSION = 1
+VERSION = 3
 """Raise it with every change of a feature: they are kept beside the pixels."""
 
 _PROFILE, _CELLS, _BINS = 32, 8, 32
-_SMALL = 0.004
+_SMALL = 0.01
 """Largest share of the image that a letter or mark covers."""
 
 _STARK = 0.3
@@ -101,11 +101,12 @@ def pixel_features(store: ImageStore, progress: Progress = silent) -> dict[str, 
     probes: dict[str, Callable[[View], Floats]] = {
         name: entry.load() for name, entry in PROBES.items() if name != "files"
     }
-    first = View.of(store.pixels[0])
+    preset = store.preprocess.preset
+    first = View(store.pixels[0], preset)
     ends = np.cumsum([len(probe(first)) for probe in probes.values()])
 
     def look(row: int) -> Floats:
-        view = View.of(store.pixels[row])
+        view = View(store.pixels[row], preset)
         return np.concatenate([probe(view) for probe in probes.values()])
 
     def make() -> NDArray[np.float32]:

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from raresight.images.anatomy import anatomy_mask
 from raresight.images.preprocess import DARK
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
-_OPENING = 0.015
-"""Radius of the opening that parts letters and rulers from the anatomy, as a share of the side."""
+_RIM = 0.03
+"""Width of the anatomy's blurred rim, as a share of the side, which counts as anatomy."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +26,19 @@ class View:
 
     Attributes
     ----------
-    pixels : (h, w, c) float32 array
-        0 … 1; c is 1 or 3.
+    image : (h, w, c) uint8 or uint16 array
+        c is 1 or 3.
+    preset : str or None
+        Modality; see `Preprocess`.
     """
 
-    pixels: Floats
+    image: NDArray[Any]
+    preset: str | None = None
 
-    @classmethod
-    def of(cls, image: NDArray[Any]) -> View:
-        """Take a (h, w, c) uint8 or uint16 image."""
-        return cls(image.astype(np.float32) / np.float32(np.iinfo(image.dtype).max))
+    @cached_property
+    def pixels(self) -> Floats:
+        """(h, w, c) from 0 to 1."""
+        return np.asarray(self.image, np.float32) / np.float32(np.iinfo(self.image.dtype).max)
 
     @cached_property
     def grey(self) -> Floats:
@@ -56,16 +60,11 @@ class View:
 
     @cached_property
     def anatomy(self) -> Bools:
-        """(h, w) the largest bright region, its holes filled and its rim included: the head, the disc."""
-        reach = max(1, round(_OPENING * min(self.grey.shape)))
-        opened = ndimage.binary_opening(self.bright, iterations=reach, border_value=0)
-        # Opening eats the frame's own edge, where an anatomy that fills the image ends.
-        regions, count = ndimage.label(opened)
-        if not count:
-            return np.zeros(self.grey.shape, bool)
-        largest = regions == 1 + np.argmax(np.bincount(regions.ravel())[1:])
-        filled = ndimage.binary_fill_holes(largest)
-        return np.asarray(ndimage.binary_dilation(filled, iterations=2 * reach))
+        """(h, w) the head or the disc, its rim included; everything where nothing can be told apart."""
+        image = self.image[..., 0] if self.image.shape[2] == 1 else self.image
+        found = anatomy_mask(image, self.preset)
+        width = max(1, round(_RIM * min(found.shape)))
+        return np.asarray(ndimage.binary_dilation(found, iterations=width))
 
     @cached_property
     def outside(self) -> Bools:
