@@ -43,7 +43,9 @@ class View:
     @cached_property
     def grey(self) -> Floats:
         """(h, w) the brightest channel, which a fundus' dark red edge needs."""
-        return np.asarray(self.pixels.max(axis=2))
+        # Channel by channel: numpy is ten times slower along a short last axis.
+        brightest = np.maximum.reduce([self.image[..., c] for c in range(self.image.shape[2])])
+        return np.asarray(brightest, np.float32) / np.float32(np.iinfo(self.image.dtype).max)
 
     @cached_property
     def bright(self) -> Bools:
