@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from raresight.audit.audit import Audit, audit_images
     from raresight.errors import (
         DataError,
         ImageError,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Judgement": "raresight.evidence.judge",
+    "Audit": "raresight.audit.audit",
+    "audit_images": "raresight.audit.audit",
     "Manifest": "raresight.images.manifest",
     "Run": "raresight.experiment.run",
     "Sweep": "raresight.experiment.sweep",
@@ -65,6 +68,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Audit",
     "DataError",
     "ImageError",
     "InputError",
@@ -77,6 +81,7 @@ __all__ = [
     "Run",
     "RunError",
     "Sweep",
+    "audit_images",
     "check_table",
     "compare",
     "compare_imbalances",

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from raresight import __version__
-from raresight.cli import check_table, compare, demo, judge, listing, report, synthesise
+from raresight.cli import audit, check_table, compare, demo, judge, listing, report, synthesise
 
 app = typer.Typer(
     name="raresight",
@@ -36,6 +36,7 @@ def _options(
 
 
 app.command("demo")(demo.demo)
+app.command("audit")(audit.audit)
 app.command("compare")(compare.compare)
 app.command("synthesise")(synthesise.synthesise)
 app.command("judge")(judge.judge)

@@ -53,6 +53,7 @@ def load(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     axis: int = 2,
     stride: int = 1,
+    need_normal: bool = True,
 ) -> Manifest:
     """Find the images and labels of a set; their pixels stay where they are.
 
@@ -75,6 +76,9 @@ def load(
         The direction in which volumes are sliced: sagittal, coronal, axial.
     stride : int, default 1
         Take every so many-th slice of a volume.
+    need_normal : bool, default True
+        Whether a set whose normal class is neither named nor recognised is refused; else it is loaded as
+        a multi-class one, which is all that an audit needs.
 
     Returns
     -------
@@ -101,6 +105,7 @@ def load(
         anomaly=_as_names(anomaly),
         task=task,
         rejected=rejected,
+        need_normal=need_normal,
     )
 
 

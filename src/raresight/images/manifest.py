@@ -188,8 +188,11 @@ def make_manifest(
     anomaly: Sequence[str] = (),
     task: Task = "binary",
     rejected: Sequence[Rejected] = (),
+    need_normal: bool = True,
 ) -> Manifest:
     """Put a manifest together and settle what is normal.
+
+    Without `need_normal` a set whose normal class is neither named nor recognised becomes multi-class.
 
     Raises
     ------
@@ -204,6 +207,8 @@ def make_manifest(
     table = table.reset_index(drop=True)
     classes = sorted(set(table["label"]))
     notes: tuple[str, ...] = ()
+    if task == "binary" and not (need_normal or normal or anomaly or _recognised(classes)):
+        task = "multiclass"
     if task == "binary":
         chosen, notes = _settle_normal(classes, tuple(normal), tuple(anomaly), name)
     else:
@@ -235,8 +240,8 @@ def _settle_normal(
         if not chosen and len(classes) > 1:
             raise OptionError(f"every class of {name} is an anomaly; leave one out: {', '.join(classes)}")
         return chosen, ()
-    recognised = [c for c in classes if c.lower().replace("-", "_").replace(" ", "_") in NORMAL_NAMES]
-    if len(classes) == 2 and len(recognised) == 1:
+    recognised = _recognised(classes)
+    if recognised:
         other = next(c for c in classes if c not in recognised)
         return tuple(recognised), (f"taking {recognised[0]!r} as normal and {other!r} as the anomaly",)
     if len(classes) < 2:
@@ -244,3 +249,9 @@ def _settle_normal(
     raise DataError(
         f"say which classes of {name} are normal with --normal; the classes are: {', '.join(classes)}"
     )
+
+
+def _recognised(classes: list[str]) -> list[str]:
+    """Give the one of exactly two classes that has a normal class's name."""
+    found = [c for c in classes if c.lower().replace("-", "_").replace(" ", "_") in NORMAL_NAMES]
+    return found if len(classes) == 2 and len(found) == 1 else []
