@@ -224,7 +224,7 @@ def split_patients(patients: NDArray[Any], split: NDArray[Any]) -> list[str]:
 
 
 def _search(store: ImageStore, progress: Progress) -> NDArray[np.float64]:
-    """(1 + m, 4): a row of zeros, as an empty file cannot be mapped, and then row, row, exact, correlation."""
+    """Give (1 + m, 4): zeros, as an empty file cannot be mapped; then row, row, exact, correlation."""
     first, pictures = _look(store, progress)
     alone = np.flatnonzero(first == np.arange(len(first)))
     pictures = pictures[:, alone]
@@ -247,7 +247,8 @@ def _look(store: ImageStore, progress: Progress) -> tuple[Rows, NDArray[np.uint8
 
     def one(row: int) -> tuple[bytes, NDArray[np.uint8]]:
         image = np.ascontiguousarray(pixels[row])
-        return hashlib.blake2b(image, digest_size=16).digest(), np.rint(canvases(image)).astype(np.uint8)
+        digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+        return digest, np.rint(canvases(image)).astype(np.uint8)
 
     seen: dict[bytes, int] = {}
     first, pictures = np.empty(len(store), np.int64), []
@@ -302,7 +303,7 @@ def _components(n: int, pairs: Rows) -> Rows:
 
 
 def _numbered(codes: NDArray[Any]) -> Rows:
-    """Number codes in the order in which they first occur."""
+    """Renumber codes in the order in which they first occur."""
     _, first, back = np.unique(codes, return_index=True, return_inverse=True)
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first)] = np.arange(len(first))

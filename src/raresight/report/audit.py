@@ -15,7 +15,7 @@ from raresight.audit.audit import FOLDS, Audit
 from raresight.audit.sentences import is_shortcut
 from raresight.errors import OptionError
 from raresight.report.gallery import picture_uri
-from raresight.report.write import _environment, _write
+from raresight.report.write import page, write_whole
 
 GROUPS, EACH, LABELS = 12, 4, 24
 """Groups of a kind that are shown, images of each, and labels."""
@@ -70,8 +70,7 @@ def write_audit(audit: Audit, path: str | Path) -> Path:
     duplicates = content["duplicates"]["groups"]
     against = [group for group in duplicates if group["contradictory"]]
     agreeing = [group for group in duplicates if not group["contradictory"]]
-    template = _environment("html").get_template("audit.html.j2")
-    page = template.render(
+    shown = dict(
         content,
         name=Path(audit.store.manifest.name).name,
         version=__version__,
@@ -87,7 +86,7 @@ def write_audit(audit: Audit, path: str | Path) -> Path:
         across=[pictures.pair(pair) for pair in content["split_twins"][:GROUPS]],
         wrong=[pictures.label(error) for error in content["label_errors"][:LABELS]],
     )
-    _write(target, page)
+    write_whole(target, page("html", "audit.html.j2", shown))
     return target
 
 
