@@ -117,32 +117,37 @@ def compare_imbalances(
     return Sweep(path)
 
 
-def gains(metrics: Mapping[str, Any], imbalance: float) -> list[dict[str, Any]]:
+def gains(
+    metrics: Mapping[str, Any], verdicts: Sequence[Mapping[str, Any]], imbalance: float
+) -> list[dict[str, Any]]:
     """Read what every balance gained over none in one run, with 95 % intervals of the paired differences.
 
     Parameters
     ----------
     metrics : mapping
         ``metrics.json``.
+    verdicts : sequence of mappings
+        Of ``verdicts.json``.
     imbalance : float
         Of the run.
 
     Returns
     -------
     list of dict
-        ``imbalance, recipe, model, representation, balance, metric, difference, low, high``.
+        ``imbalance, recipe, model, representation, balance, metric, difference, low, high, decision``; the
+        decision is the verdict's, and None where there is none.
     """
-    verdicts = {(v["recipe"], v["against"]): v["metrics"] for v in metrics["verdicts"]}
+    judged = {(v["recipe"], v["metric"]): v for v in verdicts if v["against"] == "none"}
     found = []
     for effect in metrics["effects"]:
-        judged = verdicts.get((effect["recipe"], effect["against"]), {})
         who = {key: effect[key] for key in ("recipe", "model", "representation", "balance")}
         for metric in GAINS:
             # A verdict's interval knows of repeats; decisions at a threshold have the bootstrap's alone.
-            change = judged.get(metric) or effect["changes"].get(metric)
+            change = judged.get((effect["recipe"], metric)) or effect["changes"].get(metric)
             if change is not None:
                 band = {key: change[key] for key in ("difference", "low", "high")}
-                found.append({"imbalance": imbalance, **who, "metric": metric, **band})
+                said = {"decision": change.get("decision")}
+                found.append({"imbalance": imbalance, **who, "metric": metric, **band, **said})
     return found
 
 
@@ -173,7 +178,7 @@ def _summary(
         "data": first.settings["data"],
         "protocol": {**first.settings["protocol"], "imbalance": list(works)},
         "ratios": [{"imbalance": ratio, "run": _name(ratio), **_counts(runs.get(ratio))} for ratio in works],
-        "gains": [gain for ratio, run in runs.items() for gain in gains(run.metrics, ratio)],
+        "gains": [gain for ratio, run in runs.items() for gain in gains(run.metrics, run.verdicts, ratio)],
     }
 
 
