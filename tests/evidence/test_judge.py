@@ -181,3 +181,18 @@ def test_a_file_that_is_none_ends_with_status_2(tmp_path: Path, capsys: pytest.C
     for name in ("x.parquet", "x.txt", "x.csv", "missing.csv"):
         assert guarded(app, ["judge", str(tmp_path / name)]) == 2
         assert "error:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("probability", [False, True])
+def test_the_page_holds_verdicts_curves_and_metrics(tmp_path: Path, probability: bool):
+    frame = made(gain=2.0)
+    if probability:
+        frame["probability"] = 1 / (1 + np.exp(1.5 - frame["score"]))
+    frame["recipe"] = frame["recipe"].replace("smote", "<b>smote</b>")
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    page = tmp_path / "page.html"
+    assert guarded(app, ["judge", str(tmp_path / "p.csv"), "--out", str(page)]) == 0
+    text = page.read_text()
+    assert "&lt;b&gt;smote&lt;/b&gt; against none: helps" in text and "<b>smote" not in text
+    assert text.count("<figure>") == 2 + probability and ("Calibration slope" in text) == probability
+    assert "http://" not in text.replace("http://www.w3.org", "").replace("http://purl.org", "")

@@ -17,6 +17,7 @@ def judge(
         str, typer.Option(help="The recipe, or the balance, that others are judged against.")
     ] = "none",
     stochastic: Annotated[str, typer.Option(help="Recipes whose training is random, comma-separated.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Write a page, too.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Judge predictions that any tool made: metrics, intervals, verdicts."""
@@ -27,6 +28,10 @@ def judge(
 
     drawn = split_specs(stochastic) if stochastic.strip() else []
     found = weigh(read_predictions(predictions), baseline, stochastic=drawn)
+    if out is not None:
+        from raresight.report.judgement import write_judgement
+
+        say(f"page: {write_judgement(found, out, predictions.name)}")
     if as_json:
         print_json(found.as_dict())
         return

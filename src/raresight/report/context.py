@@ -51,7 +51,7 @@ def gather(run: Reported) -> tuple[dict[str, Any], Material]:
         "lead": metrics["sentences"][0] if metrics["sentences"] else "",
         "sentences": metrics["sentences"][1:],
         "effects": metrics["effects"],
-        "verdicts": _by_pair(run.verdicts),
+        "verdicts": by_pair(run.verdicts),
         "judged": {row["metric"]: row["margin"] for row in run.verdicts},
         "recommendation": run.recommendation,
         "rules": _rules(recipes),
@@ -78,7 +78,7 @@ def gather(run: Reported) -> tuple[dict[str, Any], Material]:
     return context, material
 
 
-def _by_pair(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def by_pair(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Gather the verdicts of each recipe against each baseline; the headline's sentence speaks for them."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:

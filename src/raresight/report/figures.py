@@ -190,7 +190,8 @@ def roc_figure(material: Material, palette: Palette) -> Figure:
     for recipe in _drawable(material):
         rows, style = material.rows[recipe["recipe"]], look[recipe["recipe"]]
         _curve(panel, roc_curve(rows), style, drawstyle="default")
-        panel.plot(*operating_point(rows), **_marker(style, 7))
+        if "default" in rows.flagged:
+            panel.plot(*operating_point(rows), **_marker(style, 7))
     _legend(figure, material, look, "auroc", _means(material, "auroc"))
     return figure
 
