@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from raresight.evidence.metrics import ECE_BINS
+from raresight.evidence.metrics import ECE_BINS, METRICS
+from raresight.evidence.verdicts import FEWEST_GROUPS, FEWEST_REPEATS, MARGINS
 
 
 def methods(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
@@ -23,7 +24,9 @@ def methods(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str
     list of str
     """
     protocol = settings["protocol"]
-    paragraphs = (_protocol(protocol), _probabilities(protocol), _JUDGING, _intervals(metrics["intervals"]))
+    judged = _verdicts() if metrics["effects"] else ""
+    intervals = _intervals(metrics["intervals"])
+    paragraphs = (_protocol(protocol), _probabilities(protocol), _JUDGING, intervals, judged)
     return [" ".join(text.split()) for text in paragraphs if text]
 
 
@@ -117,4 +120,17 @@ def _intervals(made: Mapping[str, Any]) -> str:
         draws. The intervals speak about other patients of the same kind, not about training again on
         other images, and are not adjusted for the number of comparisons; the best of several recipes
         looks better than it is.
+    """
+
+
+def _verdicts() -> str:
+    margins = ", ".join(f"{METRICS[name].title} {value:g}" for name, value in MARGINS.items())
+    return f"""
+        Verdicts compare a recipe with its baseline on the same rows, within each repeat and fold, averaged.
+        The variance of a difference is that of whole groups' influence (the jackknife, groups with and
+        without an anomaly apart; for sensitivity at 95 % specificity the bootstrap) plus that between repeats
+        divided by their number; Student's t has Satterthwaite's degrees of freedom. Equivalent: the 90 %
+        interval lies inside the margin ({margins}). Helps or harms: otherwise, with Holm's p, over all
+        pairs of the run, below .05. Nothing is decided with fewer than {FEWEST_GROUPS} groups in a class, nor
+        for training that is random with fewer than {FEWEST_REPEATS} repeats.
     """
