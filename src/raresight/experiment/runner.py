@@ -48,6 +48,7 @@ def compare(
     size: int = 224,
     resize: str = "letterbox",
     preprocess: str | None = None,
+    neutralise: Sequence[str] = (),
     device: str = "auto",
     workers: int | None = None,
     out: str | Path | None = None,
@@ -73,6 +74,9 @@ def compare(
     resize : {"letterbox", "stretch"}
     preprocess : {"fundus", "mri", "ct", "xray"}, optional
         What is done before resizing.
+    neutralise : sequence of {"border", "background", "aspect", "intensity"}
+        What is made the same for every image, to see what is left of a result without it; see
+        `raresight.images.neutralise`.
     device : {"auto", "cpu", "cuda"}
         Where networks compute; ``"auto"`` takes a GPU when there is one.
     workers : int, optional
@@ -100,7 +104,8 @@ def compare(
     if images.task != "binary":
         raise OptionError("compare judges normal against anomalous; leave out --task multiclass")
     images.groups(groups)
-    store = build_store(images, Preprocess(size, resize, preprocess), progress)  # type: ignore[arg-type]
+    seen_as = Preprocess(size, resize, preprocess, tuple(neutralise))  # type: ignore[arg-type]
+    store = build_store(images, seen_as, progress)
     names = store.manifest.groups(groups)
     tasks = [Task(r, s) for s in protocol.splits(store.manifest.y, names) for r in recipes]
     settings = _settings(store, names, recipes, protocol, command)
