@@ -123,6 +123,7 @@ def three_classes(folder: Path) -> None:
         (few_anomalies, ["--folds", "3", "--balance", "smote"], r"too few for SMOTE|SMOTE needs two"),
         (few_anomalies, ["--models", "svn"], "did you mean 'svm'"),
         (few_anomalies, ["--folds", "many"], "integer|int"),
+        (few_anomalies, ["--neutralise", "frame"], "'frame'; choose from: border, background, aspect"),
         (few_anomalies, ["--device", "tpu"], "auto.*cpu.*cuda"),
         (few_anomalies, ["--group", "patient"], "patient"),
         (few_anomalies, ["--groups", "patient"], "no column 'patient'"),

@@ -101,6 +101,10 @@ def compare(
         Resize, typer.Option(help="Keep the aspect ratio, or fill the square.")
     ] = Resize.letterbox,
     preprocess: Annotated[str | None, typer.Option(help="Modality: fundus, mri, ct or xray.")] = None,
+    neutralise: Annotated[
+        str | None,
+        typer.Option(help="Made the same for every image: border,background,aspect,intensity."),
+    ] = None,
     max_megapixels: Annotated[float, typer.Option(help="Refuse larger images.")] = 100,
     device: Annotated[
         Device, typer.Option(help="Where networks compute; auto: a GPU if there is one.")
@@ -152,6 +156,7 @@ def compare(
         "size": size,
         "resize": resize.value,
         "preprocess": preprocess,
+        "neutralise": _names(neutralise),
         "device": device.value,
         "workers": workers,
         "out": out,

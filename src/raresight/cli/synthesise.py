@@ -42,6 +42,10 @@ def synthesise(
         Resize, typer.Option(help="Keep the aspect ratio, or fill the square.")
     ] = Resize.letterbox,
     preprocess: Annotated[str | None, typer.Option(help="Modality: fundus, mri, ct or xray.")] = None,
+    neutralise: Annotated[
+        str | None,
+        typer.Option(help="Made the same for every image: border,background,aspect,intensity."),
+    ] = None,
     quality_in: Annotated[
         Space, typer.Option(help="Where the figures of quality measure distances.")
     ] = Space.embedding,
@@ -69,7 +73,7 @@ def synthesise(
         limit=limit,
         seed=seed,
         quality_in=quality_in.value,
-        preprocess=Preprocess(resize=resize.value, preset=preprocess),
+        preprocess=Preprocess(resize=resize.value, preset=preprocess, neutralise=tuple(_names(neutralise))),
         progress=bars,
     )
     labels = found[0].labels

@@ -57,6 +57,7 @@ def compare(
     size: int = 224,
     resize: str = "letterbox",
     preprocess: str | None = None,
+    neutralise: Sequence[str] = (),
     device: str = "auto",
     workers: int | None = None,
     out: str | Path | None = None,
@@ -88,6 +89,9 @@ def compare(
     resize : {"letterbox", "stretch"}
     preprocess : {"fundus", "mri", "ct", "xray"}, optional
         What is done before resizing.
+    neutralise : sequence of {"border", "background", "aspect", "intensity"}
+        What is made the same for every image, to see what is left of a result without it; see
+        `raresight.images.neutralise`.
     device : {"auto", "cpu", "cuda"}
         Where networks compute; ``"auto"`` takes a GPU when there is one.
     workers : int, optional
@@ -131,6 +135,7 @@ def compare(
         size=size,
         resize=resize,
         preprocess=preprocess,
+        neutralise=neutralise,
         device=device,
         command=command,
         progress=progress,
@@ -180,6 +185,7 @@ def plan_work(
     size: int = 224,
     resize: str = "letterbox",
     preprocess: str | None = None,
+    neutralise: Sequence[str] = (),
     device: str = "auto",
     command: str | None = None,
     progress: Progress = silent,
@@ -199,7 +205,8 @@ def plan_work(
     images.groups(protocol.groups)
     if protocol.split == "published":
         images.parts()
-    store = build_store(images, Preprocess(size, resize, preprocess), progress)  # type: ignore[arg-type]
+    seen_as = Preprocess(size, resize, preprocess, tuple(neutralise))  # type: ignore[arg-type]
+    store = build_store(images, seen_as, progress)
     names = store.manifest.groups(protocol.groups)
     parts = store.manifest.parts() if protocol.split == "published" else None
     splits = list(protocol.splits(store.manifest.y, names, parts))

@@ -24,6 +24,9 @@ DIMMEST_DISC = 0.06
 CONTRAST = 0.03
 """Least difference, as a share of the brightest, between background and anatomy."""
 
+RULE = 0.25
+"""Share of a side by which a line of the image must be fuller than the third one further in to be a rule."""
+
 SMALLEST = 0.02
 """Share of the image below which what was found is not an anatomy but a speck."""
 
@@ -90,7 +93,7 @@ def anatomy_mask(image: NDArray[Any], preset: str | None = None) -> Mask:
     everything = np.ones(image.shape[:2], bool)
     if level is None:
         return everything
-    solid = _main_component(_opened(_filled((coarse > level) & ~panels)))
+    solid = _main_component(_opened(_filled(_without_rules((coarse > level) & ~panels))))
     near = (
         _grow(solid).repeat(step, axis=0).repeat(step, axis=1)[: brightness.shape[0], : brightness.shape[1]]
     )
@@ -185,6 +188,21 @@ def _panels(brightness: NDArray[np.float32]) -> Mask:
             marked[: int(full.argmin())] = True
             marked[len(full) - int(full[::-1].argmin()) :] = True
     return panels
+
+
+def _without_rules(mask: Mask) -> Mask:
+    """Take out the lines of a printed frame or a bar beside the image.
+
+    Coming from the side, anatomy grows wider line by line; a rule is widest at once, then gone.
+    """
+    kept = mask.copy()
+    for lines in (kept, kept[::-1], kept.T, kept.T[::-1]):
+        share = lines.mean(axis=1)
+        outer = len(share) // 10
+        falls = np.flatnonzero(share[:outer] - share[3 : outer + 3] > RULE)
+        if len(falls):
+            lines[: falls[-1] + 3] = False
+    return kept
 
 
 def _opened(mask: Mask) -> Mask:

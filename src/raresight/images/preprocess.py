@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from raresight.errors import ImageError, OptionError
+from raresight.images.neutralise import check_neutralisers, match_intensity, neutralise
+from raresight.images.resample import resample
 
 Image = NDArray[Any]
 Resize = Literal["letterbox", "stretch"]
@@ -31,11 +32,15 @@ class Preprocess:
         Keep the aspect ratio and pad with black, or fill the square.
     preset : str or None
         A modality of `PRESETS`, applied before resizing; None leaves the image as it is.
+    neutralise : tuple of str
+        What is made the same for every image, any of `raresight.images.neutralise.NEUTRALISERS`; kept
+        sorted, without repeats, as their order means nothing.
     """
 
     size: int = 224
     resize: Resize = "letterbox"
     preset: str | None = None
+    neutralise: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 16 <= self.size <= 4096:
@@ -44,10 +49,16 @@ class Preprocess:
             raise OptionError(f"unknown --resize {self.resize!r}; choose letterbox or stretch")
         if self.preset is not None and self.preset not in PRESETS:
             raise OptionError(f"unknown --preprocess {self.preset!r}; choose one of: {', '.join(PRESETS)}")
+        check_neutralisers(self.neutralise)
+        object.__setattr__(self, "neutralise", tuple(sorted(set(self.neutralise))))
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the result, for hashes and for `run.json`."""
-        return {**asdict(self), "version": 1}
+        found = {**asdict(self), "neutralise": list(self.neutralise), "version": 1}
+        if not self.neutralise:
+            # Stores and runs made before there was a choice are still found.
+            del found["neutralise"]
+        return found
 
     def __call__(self, image: Image) -> Image:
         """Preprocess one image.
@@ -71,8 +82,17 @@ class Preprocess:
             raise ImageError("the image has no pixels")
         if self.preset is not None:
             image = PRESETS[self.preset](image)
+        if not self.neutralise:
+            return self._resized(image)
+        image, mask = neutralise(image, self.neutralise, self.preset, self.size)
+        image = self._resized(image)
+        if "intensity" in self.neutralise:
+            image = match_intensity(image, self._resized(mask.astype(np.uint8) * 255) > 127)
+        return image
+
+    def _resized(self, image: Image) -> Image:
         if self.resize == "stretch":
-            return _resample(image, self.size, self.size)
+            return resample(image, self.size, self.size)
         return _letterbox(image, self.size)
 
 
@@ -121,23 +141,5 @@ def _letterbox(image: Image, size: int) -> Image:
     inner_height, inner_width = max(1, round(height * scale)), max(1, round(width * scale))
     square = np.zeros((size, size, *image.shape[2:]), image.dtype)
     top, left = (size - inner_height) // 2, (size - inner_width) // 2
-    square[top : top + inner_height, left : left + inner_width] = _resample(image, inner_height, inner_width)
+    square[top : top + inner_height, left : left + inner_width] = resample(image, inner_height, inner_width)
     return square
-
-
-def _resample(image: Image, height: int, width: int) -> Image:
-    if image.shape[:2] == (height, width):
-        return image
-    if image.dtype == np.uint8:
-        resized = PillowImage.fromarray(image).resize((width, height), PillowImage.Resampling.BILINEAR)
-        return np.asarray(resized)
-    planes = image[..., None] if image.ndim == 2 else image
-    resized_planes = [
-        PillowImage.fromarray(planes[..., c].astype(np.float32)).resize(
-            (width, height), PillowImage.Resampling.BILINEAR
-        )
-        for c in range(planes.shape[2])
-    ]
-    stacked = np.stack([np.asarray(plane) for plane in resized_planes], axis=-1)
-    result: Image = np.clip(np.rint(stacked), 0, 65535).astype(np.uint16)
-    return result[..., 0] if image.ndim == 2 else result

@@ -114,6 +114,9 @@ def _facts(settings: Mapping[str, Any], recipes: Sequence[Mapping[str, Any]]) ->
     ]
     if protocol.get("imbalance") is not None:
         facts.append(f"training rows thinned to {ratio_text(protocol['imbalance'])}")
+    neutralised = settings.get("store", {}).get("neutralise")
+    if neutralised:
+        facts.append(f"neutralised in every image: {', '.join(neutralised)}")
     return facts
 
 
