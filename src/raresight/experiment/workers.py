@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -38,6 +39,8 @@ def run_in_workers(
     from loky import get_reusable_executor
     from loky.process_executor import TerminatedWorkerError
 
+    # loky replaces a worker that has grown or idled, and loses nothing; its warning alarms for no reason.
+    warnings.filterwarnings("ignore", "A worker (stopped|was restarted)", UserWarning)
     pool = get_reusable_executor(workers, env=ENVIRONMENT, initializer=_begin, initargs=(os.getpid(),))
     finished = False
     try:
