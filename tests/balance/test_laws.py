@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
 from raresight.balance import (
@@ -32,6 +32,7 @@ from raresight.balance import (
     SynthesisPlan,
     TomekLinks,
 )
+from raresight.balance.features import UnusableRowsError
 from raresight.balance.neighbours import Barriers, Computed, Gram
 from raresight.balance.synthetic import WithSynthetic
 from raresight.errors import LeakageError
@@ -55,6 +56,14 @@ def sampler(kind: type, seed: int = 0, **options: object) -> object:
     if kind is KMeansSMOTE:
         options |= {"cluster_balance_threshold": 0.0, "kmeans_estimator": 2}
     return kind(random_state=seed, **options)
+
+
+def planned(kind: type, seed: int, X: np.ndarray, y: np.ndarray) -> SynthesisPlan:
+    """Plan; a drawn set that the sampler refuses is left out: ADASYN's shares may all round to 0."""
+    try:
+        return sampler(kind, seed).plan(X, y)  # type: ignore[attr-defined]
+    except UnusableRowsError:
+        reject()
 
 
 @st.composite
@@ -81,7 +90,7 @@ def borderline_may_find_no_danger():
 @given(data=sets(), seed=st.integers(0, 99))
 def test_a_row_lies_on_the_segment_between_two_rows_of_its_class(kind, data, seed):
     X, y = data
-    plan = sampler(kind, seed).plan(X, y)
+    plan = planned(kind, seed, X, y)
     assert (y[plan.base] == plan.label).all() and (y[plan.partner] == plan.label).all()
     assert ((plan.step >= 0) & (plan.step <= 1)).all()
     a, b, made = X[plan.base], X[plan.partner], plan.rows(X)
@@ -194,7 +203,7 @@ def test_nominal_values_are_those_of_most_neighbours(data, seed):
 @given(data=sets(), seed=st.integers(0, 99))
 def test_every_parent_is_a_training_row_and_the_check_knows_each(kind, data, seed):
     X, y = data
-    plan = sampler(kind, seed).plan(X, y)
+    plan = planned(kind, seed, X, y)
     assert plan.check(len(y)) == 0
     parents = plan.parents()
     if len(parents):

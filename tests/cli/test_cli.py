@@ -227,7 +227,17 @@ def test_a_full_disk_keeps_what_is_done(small_set: Path, tmp_path: Path):
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done(small_set: Path, tmp_path: Path):
-    command = [sys.executable, "-m", "raresight", "compare", str(small_set), "--models", "rf", "--folds", "5"]
+    command = [
+        sys.executable,
+        "-m",
+        "raresight",
+        "compare",
+        str(small_set),
+        "--models",
+        "rf",
+        "--repeats",
+        "9",
+    ]
     process = subprocess.Popen([*command, "--out", str(tmp_path / "r")], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list((tmp_path / "r" / "predictions").glob("*.parquet")) and time.monotonic() < deadline:
