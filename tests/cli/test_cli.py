@@ -225,6 +225,18 @@ def test_a_full_disk_keeps_what_is_done(small_set: Path, tmp_path: Path):
     assert not list((tmp_path / "cache").rglob("store.json"))
 
 
+def _interrupted(process: subprocess.Popen[str]) -> str:
+    """Press Ctrl-C, and again if nothing comes of it: on a loaded machine one was once lost inside a library."""
+    for _ in range(4):
+        process.send_signal(signal.SIGINT)
+        try:
+            return process.communicate(timeout=30)[1]
+        except subprocess.TimeoutExpired:
+            continue
+    process.kill()
+    return process.communicate()[1]
+
+
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done(small_set: Path, tmp_path: Path):
     command = [
@@ -242,7 +254,6 @@ def test_ctrl_c_keeps_what_is_done(small_set: Path, tmp_path: Path):
     deadline = time.monotonic() + 120
     while not list((tmp_path / "r" / "predictions").glob("*.parquet")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    errors = _interrupted(process)
     assert process.returncode == 2 and "interrupted" in errors and "Traceback" not in errors, errors
     assert list((tmp_path / "r" / "predictions").glob("*.parquet"))
