@@ -226,7 +226,7 @@ def test_a_full_disk_keeps_what_is_done(small_set: Path, tmp_path: Path):
 
 
 def _interrupted(process: subprocess.Popen[str]) -> str:
-    """Press Ctrl-C, and again if nothing comes of it: on a loaded machine one was once lost inside a library."""
+    """Press Ctrl-C, and again if nothing comes of it: on a loaded machine one was lost twice."""
     for _ in range(4):
         process.send_signal(signal.SIGINT)
         try:
