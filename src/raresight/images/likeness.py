@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
-SIDE = 64
+SIDE = 128
 """Side of a canvas in pixels: fine enough to tell neighbouring slices apart, coarse enough for any copy."""
 
 TURNS = 8
@@ -27,6 +27,15 @@ DIFFERENT = 0.08
 ITERATIONS = 6
 LEAST_OVERLAP = 0.6
 LARGEST_SCALE = 1.3
+
+CELLS = 16
+"""Cells a side that agreement is counted in; two by two of them make a window."""
+
+FLAT = 0.3
+"""Strength of detail, in grey levels of 255, below which a window shows nothing."""
+
+WEAKEST = 0.1
+"""Share of the windows, by weight, that may agree less: text, arrows and lines drawn on one of two copies."""
 
 
 def grey(image: NDArray[Any]) -> Floats:
@@ -87,32 +96,43 @@ def _squashed(shades: Floats) -> Floats:
     return np.asarray(picture.resize((SIDE, SIDE), PillowImage.Resampling.BILINEAR), dtype=np.float32)
 
 
-def structure(pictures: Floats) -> Floats:
+def shrunk(pictures: NDArray[Any], factor: int) -> Floats:
+    """Average squares of ``factor`` × ``factor`` pixels: (n, p, p) → (n, p / factor, p / factor) float32."""
+    n, side, _ = pictures.shape
+    cells = pictures.reshape(n, side // factor, factor, side // factor, factor)
+    return np.asarray(cells.mean(axis=(2, 4), dtype=np.float32))
+
+
+def structure(pictures: Floats, floor: tuple[float, float] = (0.25, 0.05)) -> Floats:
     """Keep what is neither brightness nor contrast: detail around the local mean, over its local strength.
 
     Parameters
     ----------
     pictures : (n, p, p) float32 array
+    floor : (float, float)
+        What is added to the local strength: a share of the whole picture's, and grey levels. The lower the
+        share, the more does faint texture count beside an outline.
 
     Returns
     -------
     (n, p, p) float32 array, about −3 … 3; all zero for a blank picture
     """
     side = pictures.shape[1]
-    smooth = _blurred(pictures, side / 80)
-    detail = smooth - _blurred(smooth, side / 20)
-    strength = np.sqrt(np.maximum(_blurred(detail**2, side / 12), 0))
-    floor = 0.25 * detail.std(axis=(1, 2), keepdims=True) + 0.05
-    found: Floats = (detail / (strength + floor)).astype(np.float32)
+    smooth = blurred(pictures, side / 80)
+    detail = smooth - blurred(smooth, side / 20)
+    strength = np.sqrt(np.maximum(blurred(detail**2, side / 12), 0))
+    least = floor[0] * detail.std(axis=(1, 2), keepdims=True) + floor[1]
+    found: Floats = (detail / (strength + least)).astype(np.float32)
     return found
 
 
-def _blurred(pictures: Floats, sigma: float) -> Floats:
-    blurred: Floats = gaussian_filter(pictures, (0, sigma, sigma), mode="nearest")
-    return blurred
+def blurred(pictures: Floats, sigma: float) -> Floats:
+    """Smooth each picture by a Gaussian of `sigma` pixels."""
+    smooth: Floats = gaussian_filter(pictures, (0, sigma, sigma), mode="nearest")
+    return smooth
 
 
-def turned(pictures: Floats, turn: int) -> Floats:
+def turned(pictures: NDArray[Any], turn: int) -> NDArray[Any]:
     """Turn pictures by ``turn % 4`` quarters, from 4 on mirrored first."""
     if turn >= 4:
         pictures = pictures[:, :, ::-1]
@@ -216,3 +236,76 @@ def _correlation(first: Floats, seen: Floats, inside: Floats, scale: NDArray[Any
         np.abs(np.log(scale)).max(axis=1) <= np.log(LARGEST_SCALE)
     )
     return np.where(fits, value, 0.0).astype(np.float64)
+
+
+def detail(pictures: NDArray[Any]) -> Floats:
+    """Keep edges and texture a few pixels wide: what two pictures of alike outline do not share.
+
+    Parameters
+    ----------
+    pictures : (n, p, p) uint8 or float32 array
+
+    Returns
+    -------
+    (n, p, p) float32 array, in grey levels
+    """
+    floats = pictures.astype(np.float32)
+    side = floats.shape[1]
+    found: Floats = blurred(floats, side / 160) - blurred(floats, side / 32)
+    return found
+
+
+def agreement(first: Floats, second: Floats, scale: NDArray[Any], shift: NDArray[Any]) -> NDArray[Any]:
+    """Tell how well the detail of two pictures agrees in nearly every window that has any.
+
+    In each window the two are correlated; a window counts by its stronger detail, up to the picture's
+    median, so that neither an outline nor a flat background decides. The result is the correlation that
+    all but `WEAKEST` of the windows reach: copies agree everywhere, while pictures of one kind, or
+    neighbouring slices, agree in their outlines and differ within.
+
+    Parameters
+    ----------
+    first, second : (m, p, p) float32 arrays
+        From `detail`.
+    scale, shift : (m, 2) arrays
+        What lays the second over the first, from `likeness`.
+
+    Returns
+    -------
+    (m,) float64 array, −1 … 1
+        0 where neither picture shows anything.
+    """
+    side = first.shape[1]
+    seen, inside = resampled(second, scale, shift, side)
+    first = first * inside
+    count, a, b, aa, bb, ab = (
+        _windows(x) for x in (inside, first, seen, first * first, seen * seen, first * seen)
+    )
+    size = np.maximum(count, 1)
+    strength = [np.sqrt(np.maximum(q / size - (s / size) ** 2, 0)) for s, q in ((a, aa), (b, bb))]
+    shared = ab / size - a * b / size**2
+    value = shared / (strength[0] * strength[1] + 1e-3)
+    weight = np.maximum(*(_relative(part) for part in strength))
+    weight = np.minimum(weight, 1) * (np.maximum(*strength) > FLAT) * (count >= count.max() / 2)
+    order = np.argsort(value, axis=1)
+    summed = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1)
+    place = (summed < WEAKEST * summed[:, -1:]).sum(axis=1)
+    found = np.take_along_axis(np.take_along_axis(value, order, axis=1), place[:, None], axis=1)[:, 0]
+    return np.where(summed[:, -1] > 1, found, 0.0).astype(np.float64)
+
+
+def _windows(pictures: Floats) -> Floats:
+    """Sum over overlapping windows of two by two cells: (m, windows)."""
+    m, side, _ = pictures.shape
+    cells = pictures.reshape(m, CELLS, side // CELLS, CELLS, side // CELLS).sum(axis=(2, 4))
+    sums = cells[:, 1:] + cells[:, :-1]
+    windows: Floats = (sums[:, :, 1:] + sums[:, :, :-1]).reshape(m, -1)
+    return windows
+
+
+def _relative(strength: Floats) -> Floats:
+    """Divide by the median of the windows that show something."""
+    shown = np.where(strength > FLAT, strength, np.nan)
+    shown[np.isnan(shown).all(axis=1)] = 1.0
+    relative = strength / np.nanmedian(shown, axis=1, keepdims=True)
+    return relative.astype(np.float32)

@@ -16,21 +16,24 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from raresight.images.candidates import Candidates, find_candidates
-from raresight.images.likeness import canvases, likeness, structure, turned
+from raresight.images.likeness import agreement, canvases, detail, likeness, shrunk, structure, turned
 from raresight.images.store import ImageStore
 from raresight.progress import Progress, silent
 
 Rows = NDArray[np.int64]
 Kind = Literal["exact", "near"]
 
-VERSION = 1
+VERSION = 2
 ALIKE = 0.8
-"""Correlation of two structures from which they are one picture."""
+"""Agreement of detail from which two images are one picture."""
 
-WORTH_A_LOOK = 0.5
-"""Correlation at a quarter of the pixels below which no closer look is taken."""
+ALIKE_FROM_AFAR = 0.55
+"""Correlation of structures at a quarter of the resolution from which a closer look is taken."""
 
-CHUNK = 512
+WORTH_A_LOOK = 0.35
+"""Agreement from which a pair is looked at more closely, or laid over each other more exactly."""
+
+CHUNK = 256
 
 LARGEST_SHARE = 0.05
 """Share of a set that a cluster of near twins may reach before it is doubted."""
@@ -69,7 +72,7 @@ class Twins:
     exact : (m,) bool array
         Whether a pair's pixels, decoded and resized, are identical.
     correlation : (m,) float32 array
-        How alike a pair's local structure is, 0 … 1.
+        Agreement of a pair's detail, 0 … 1; see `likeness.agreement`.
     unmerged : tuple of (k,) int64 arrays
         Rows of near twins that hang together in more than 5 % of the set (and more than `ALWAYS_MERGED`
         rows). They are rather a look that many images share: in `cluster` only their exact twins are
@@ -101,8 +104,8 @@ class Twins:
 def find_twins(store: ImageStore, progress: Progress = silent) -> Twins:
     """Find the images that are one picture, or what an earlier call found.
 
-    A pair counts when its local structure correlates at `ALIKE` or above once the frames are laid over
-    each other; brightness, contrast, resolution, compression, a cut border, a mirror image or quarter
+    A pair counts when its detail agrees at `ALIKE` or above in nearly every window once the frames are laid
+    over each other; brightness, contrast, resolution, compression, a cut border, a mirror image or quarter
     turn make no difference. Candidates are each image's nearest in coarse structure.
 
     Parameters
@@ -116,9 +119,27 @@ def find_twins(store: ImageStore, progress: Progress = silent) -> Twins:
     Twins
         Of the rows of ``store.manifest``; the same whatever the number of cores.
     """
-    found = store.derived(f"twins-{VERSION}", lambda: _search(store, progress))
+    return _twins(len(store), store.derived(f"twins-{VERSION}", lambda: _search(store.pixels, progress)))
+
+
+def compare_pixels(pixels: NDArray[Any], progress: Progress = silent) -> Twins:
+    """Find the images that are one picture among decoded ones; `find_twins` keeps what it finds.
+
+    Parameters
+    ----------
+    pixels : (n, h, w, c) uint8 or uint16 array
+    progress : callable, optional
+
+    Returns
+    -------
+    Twins
+    """
+    return _twins(len(pixels), _search(pixels, progress))
+
+
+def _twins(n: int, found: NDArray[Any]) -> Twins:
     pairs = np.asarray(found[1:, :2], dtype=np.int64)
-    return cluster_twins(len(store), pairs, found[1:, 2] > 0, found[1:, 3].astype(np.float32))
+    return cluster_twins(n, pairs, found[1:, 2] > 0, found[1:, 3].astype(np.float32))
 
 
 def cluster_twins(n: int, pairs: Rows, exact: NDArray[np.bool_], correlation: NDArray[np.float32]) -> Twins:
@@ -223,27 +244,23 @@ def split_patients(patients: NDArray[Any], split: NDArray[Any]) -> list[str]:
     return sorted(patient for patient, found in parts.items() if len(found) > 1)
 
 
-def _search(store: ImageStore, progress: Progress) -> NDArray[np.float64]:
+def _search(pixels: NDArray[Any], progress: Progress) -> NDArray[np.float64]:
     """Give (1 + m, 4): zeros, as an empty file cannot be mapped; then row, row, exact, correlation."""
-    first, pictures = _look(store, progress)
+    first, pictures = _look(pixels, progress)
     alone = np.flatnonzero(first == np.arange(len(first)))
     pictures = pictures[:, alone]
     candidates = find_candidates(pictures, progress)
-    correlation = _verify(pictures, candidates, progress)
     near: dict[tuple[int, int], float] = {}
-    for i, j, value in zip(candidates.first, candidates.second, correlation, strict=True):
-        if value >= ALIKE:
-            pair = int(alone[min(i, j)]), int(alone[max(i, j)])
-            near[pair] = max(float(value), near.get(pair, 0.0))
+    for value, i, j in _verify(pictures, candidates, progress):
+        near[int(alone[i]), int(alone[j])] = value
     copies = np.flatnonzero(first != np.arange(len(first)))
     found = [(int(first[row]), int(row), 1.0, 1.0) for row in copies]
     found += [(*pair, 0.0, value) for pair, value in near.items()]
     return np.array([(0.0, 0.0, 0.0, 0.0), *sorted(found)])
 
 
-def _look(store: ImageStore, progress: Progress) -> tuple[Rows, NDArray[np.uint8]]:
+def _look(pixels: NDArray[Any], progress: Progress) -> tuple[Rows, NDArray[np.uint8]]:
     """Give each row's first identical row, and every row's canvases: (2, n, side, side)."""
-    pixels = store.pixels
 
     def one(row: int) -> tuple[bytes, NDArray[np.uint8]]:
         image = np.ascontiguousarray(pixels[row])
@@ -251,49 +268,68 @@ def _look(store: ImageStore, progress: Progress) -> tuple[Rows, NDArray[np.uint8
         return digest, np.rint(canvases(image)).astype(np.uint8)
 
     seen: dict[bytes, int] = {}
-    first, pictures = np.empty(len(store), np.int64), []
-    with ThreadPoolExecutor(os.cpu_count()) as pool, progress("looking at images", len(store)) as tick:
-        for row, (digest, canvas) in enumerate(pool.map(one, range(len(store)))):
+    first, pictures = np.empty(len(pixels), np.int64), []
+    with ThreadPoolExecutor(os.cpu_count()) as pool, progress("looking at images", len(pixels)) as tick:
+        for row, (digest, canvas) in enumerate(pool.map(one, range(len(pixels)))):
             first[row] = seen.setdefault(digest, row)
             pictures.append(canvas)
             tick(1)
     return first, np.stack(pictures, axis=1)
 
 
-def _verify(pictures: NDArray[np.uint8], candidates: Candidates, progress: Progress) -> NDArray[np.float64]:
-    """(m,) how well each candidate's structures correlate, 0 for those not worth a closer look."""
-    parts = [slice(start, start + CHUNK) for start in range(0, len(candidates.first), CHUNK)]
-    look = partial(_compared, pictures, candidates)
-    found = np.zeros(len(candidates.first))
-    with ThreadPoolExecutor(os.cpu_count()) as pool, progress("comparing pairs", len(found)) as tick:
-        for part, values in zip(parts, pool.map(look, parts), strict=True):
-            found[part] = values
-            tick(len(values))
+def _verify(
+    pictures: NDArray[np.uint8], candidates: Candidates, progress: Progress
+) -> list[tuple[float, int, int]]:
+    """List the pairs that agree: agreement, lower row, higher row. A pair found in one frame is done with."""
+    low, high = (f(candidates.first, candidates.second) for f in (np.minimum, np.maximum))
+    key = low * pictures.shape[1] + high
+    found: list[tuple[float, int, int]] = []
+    done = np.empty(0, np.int64)
+    with ThreadPoolExecutor(os.cpu_count()) as pool, progress("comparing pairs", len(key)) as tick:
+        for frame in np.unique(candidates.frame)[::-1]:
+            own = np.flatnonzero((candidates.frame == frame) & ~np.isin(key, done))
+            tick(int((candidates.frame == frame).sum()) - len(own))
+            parts = [own[start : start + CHUNK] for start in range(0, len(own), CHUNK)]
+            for part, values in zip(
+                parts, pool.map(partial(_compared, pictures, candidates), parts), strict=True
+            ):
+                twins = values >= ALIKE
+                rows = part[twins]
+                found += zip(values[twins].tolist(), low[rows].tolist(), high[rows].tolist(), strict=True)
+                done = np.append(done, key[rows])
+                tick(len(part))
     return found
 
 
-def _compared(pictures: NDArray[np.uint8], candidates: Candidates, part: slice) -> NDArray[np.float64]:
+def _compared(pictures: NDArray[np.uint8], candidates: Candidates, part: Rows) -> NDArray[np.float64]:
+    """Look at pairs ever more closely, each time only at what is still alike; 0 for all others."""
     frame, turn = candidates.frame[part], candidates.turn[part]
-    first = pictures[frame, candidates.second[part]].astype(np.float32)
-    second = pictures[frame, candidates.first[part]].astype(np.float32)
+    first = pictures[frame, candidates.second[part]]
+    second = pictures[frame, candidates.first[part]]
     for one in np.unique(turn):
         second[turn == one] = turned(second[turn == one], int(one))
     scale = np.repeat(candidates.scale[part, None], 2, axis=1)
-    shift = np.zeros_like(scale)
-    coarse, scale, shift = likeness(_halved(first), _halved(second), scale, shift)
-    close = coarse >= WORTH_A_LOOK
     found = np.zeros(len(first))
-    if close.any():
-        found[close] = likeness(
-            structure(first[close]), structure(second[close]), scale[close], shift[close]
-        )[0]
+
+    def laid(rows: Rows, factor: int, scale: Any, shift: Any) -> tuple[NDArray[Any], ...]:
+        one, other = (structure(shrunk(x[rows], factor)) for x in (first, second))
+        return likeness(one, other, scale, shift)
+
+    def agreed(rows: Rows, factor: int) -> NDArray[Any]:
+        if not len(rows):
+            return np.empty(0)
+        one, other = (detail(shrunk(x[rows], factor)) for x in (first, second))
+        return agreement(one, other, scale[rows], shift[rows])
+
+    correlation, scale, shift = laid(np.arange(len(first)), 4, scale, np.zeros_like(scale))
+    alike = np.flatnonzero(correlation >= ALIKE_FROM_AFAR)
+    alike = alike[agreed(alike, 2) >= WORTH_A_LOOK]
+    found[alike] = agreed(alike, 1)
+    doubtful = alike[(found[alike] >= WORTH_A_LOOK) & (found[alike] < ALIKE)]
+    if len(doubtful):
+        _, scale[doubtful], shift[doubtful] = laid(doubtful, 2, scale[doubtful], shift[doubtful])
+        found[doubtful] = np.maximum(found[doubtful], agreed(doubtful, 1))
     return found
-
-
-def _halved(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-    n, side, _ = pictures.shape
-    halved: NDArray[np.float32] = pictures.reshape(n, side // 2, 2, side // 2, 2).mean(axis=(2, 4))
-    return structure(halved)
 
 
 def _components(n: int, pairs: Rows) -> Rows:
