@@ -135,3 +135,14 @@ def test_a_column_that_is_not_there_or_gives_the_answer_away_is_refused(planted_
     with pytest.raises(OptionError, match=r"there are: patient, split, scanner, site") as caught:
         rs.audit_images(rs.load(planted_set), probe=[column])
     assert column in str(caught.value)
+
+
+def test_a_fact_that_no_training_file_of_a_fold_has_is_left_out():
+    y = np.arange(60) % 2
+    groups = np.arange(60).astype(str)
+    fold = np.arange(60) // 2 % 5
+    rare = np.where(fold == 3, 1.0, np.nan)
+    X = np.column_stack([y + 0.0, rare, np.full(60, np.nan)]).astype(np.float32)
+    judge = Judge(y, groups, fold, 0)
+    assert (judge.boosted(X).argmax(axis=1) == y).mean() > 0.9
+    assert np.allclose(judge.boosted(X[:, 2:]), 0.5, atol=0.1)
