@@ -10,6 +10,14 @@ Progress = Callable[[str, int], AbstractContextManager[Tick]]
 """``with progress("decoding images", 253) as tick: … tick(1)``"""
 
 
+Say = Callable[[str], None]
+"""Takes a sentence for the user that is not the result."""
+
+
+def unsaid(sentence: str) -> None:
+    """Say nothing."""
+
+
 @contextmanager
 def silent(step: str, total: int) -> Iterator[Tick]:
     """Show nothing."""

@@ -69,7 +69,7 @@ def test_leaks_and_switched_off_groups_are_not_called_apart(run):
     run.settings["protocol"]["groups"] = "off"
     assert "groups were switched off" in facts_of(run)["level"]
     context = gather(run)[0]
-    assert any("Groups were switched off" in sentence for sentence in context["card"]["Limits"])
+    assert any("Groups are off" in sentence for sentence in context["card"]["Limits"])
 
 
 def test_without_probabilities_nothing_is_said_of_calibration(phantom_run):

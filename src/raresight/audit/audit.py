@@ -18,11 +18,12 @@ from raresight.audit.probes import VERSION as PROBES_VERSION
 from raresight.audit.probes import pixel_features
 from raresight.audit.sentences import sentences
 from raresight.images.cache import cache_folder, content_hash, disk_errors, new_file
+from raresight.images.grouping import group_images, twins_as_they_are
 from raresight.images.manifest import Manifest
 from raresight.images.preprocess import Preprocess
 from raresight.images.splits import mixed_groups, stratified_group_folds
 from raresight.images.store import ImageStore, build_store
-from raresight.images.twins import Twins, find_twins, split_patients, split_twins, twin_groups
+from raresight.images.twins import Twins, split_patients, split_twins
 from raresight.progress import Progress, silent
 from raresight.represent.embedding import Embedding
 
@@ -123,10 +124,10 @@ def audit_images(
     images.groups(groups)
     store = build_store(images, Preprocess(size, resize, preprocess), progress)  # type: ignore[arg-type]
     manifest = store.manifest
-    twins = find_twins(store, progress)
-    names = manifest.groups(groups)
-    if groups != "off":
-        names = twin_groups(names, twins.cluster)
+    grouping = group_images(images, store, groups, progress)
+    names, twins = grouping.names, grouping.twins
+    if twins is None:  # groups are off, and duplicates reported all the same
+        twins = twins_as_they_are(images, store, progress)
     found = _set(manifest) | _twins(manifest, twins) | {"groups": _groups(manifest, names, twins, groups)}
     judged: dict[str, Any] = {"label_errors": [], "shortcuts": [], "model": {}, "notes": []}
     if probes:

@@ -69,7 +69,12 @@ def compare(
         typer.Option(help="Normal images for each anomalous one in training rows; several make a sweep."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of splits, samplers and detectors.")] = 0,
-    groups: Annotated[str, typer.Option(help="auto, off, or a column: images that stay together.")] = "auto",
+    groups: Annotated[
+        str,
+        typer.Option(
+            help="Images that stay together, with their near duplicates: auto (patients), a column, or off."
+        ),
+    ] = "auto",
     group: Annotated[str | None, typer.Option(help="The manifest's patient column.")] = None,
     calibration: Annotated[
         str, typer.Option(help="From scores to probabilities: beta, platt, isotonic, venn-abers or none.")
@@ -162,6 +167,7 @@ def compare(
         "out": out,
         "command": shlex.join(["raresight", *sys.argv[1:]]),
         "progress": bars,
+        "say": say,
     }
     if len(ratios) > 1:
         finish_sweep(compare_imbalances(images, imbalance=ratios, **settings), as_json)

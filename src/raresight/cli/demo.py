@@ -33,5 +33,6 @@ def demo(
         out=out,
         command=shlex.join(["raresight", *sys.argv[1:]]),
         progress=bars,
+        say=say,
     )
     finish(run, as_json)

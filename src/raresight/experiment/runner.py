@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from raresight.errors import OptionError
 from raresight.evidence.thresholds import DEFAULT_RULES
@@ -21,18 +16,16 @@ from raresight.experiment.leaky import LeakyTask, leaky_tasks, run_leaky
 from raresight.experiment.protocol import Protocol, Splitting
 from raresight.experiment.recipe import Recipe, make_recipes
 from raresight.experiment.run import Run, locked, open_run
+from raresight.experiment.settings import run_settings
 from raresight.experiment.task import Task, run_task
 from raresight.experiment.workers import run_in_workers
-from raresight.images.cache import content_hash
+from raresight.images.grouping import Grouping, group_images, grouping_sentences, grouping_warnings
 from raresight.images.manifest import Manifest
 from raresight.images.preprocess import Preprocess
-from raresight.images.splits import Split, mixed_groups
 from raresight.images.store import ImageStore, build_store
-from raresight.progress import Progress, silent
+from raresight.progress import Progress, Say, silent, unsaid
 from raresight.represent.embedding import Embedding
 from raresight.represent.pixels import Pixels
-
-PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "monai", "onnxruntime", "pillow", "pandas", "pyarrow")
 
 
 def compare(
@@ -63,6 +56,7 @@ def compare(
     out: str | Path | None = None,
     command: str | None = None,
     progress: Progress = silent,
+    say: Say = unsaid,
 ) -> Run:
     """Compare recipes on a labelled image set, leak-free, and keep everything in a run.
 
@@ -102,6 +96,8 @@ def compare(
         What the user typed, kept in ``run.json``.
     progress : callable, optional
         See `raresight.progress`.
+    say : callable, optional
+        Told, before the first task, what stays together and what groups cannot rule out.
 
     Returns
     -------
@@ -140,6 +136,7 @@ def compare(
         command=command,
         progress=progress,
     )
+    work.tell(say)
     path = Path(out) if out is not None else Path("runs") / work.identity[:12]
     return carry_out(work, path, workers or os.cpu_count() or 1, progress)
 
@@ -151,7 +148,7 @@ class Work:
     Attributes
     ----------
     store : ImageStore
-    groups : (n,) array
+    grouping : Grouping
     protocol : Protocol
     tasks : list of Task
     leaky : list of LeakyTask
@@ -161,7 +158,7 @@ class Work:
     """
 
     store: ImageStore
-    groups: NDArray[Any]
+    grouping: Grouping
     protocol: Protocol
     tasks: list[Task]
     leaky: list[LeakyTask]
@@ -172,6 +169,14 @@ class Work:
     def identity(self) -> str:
         """Hash of all that decides the predictions."""
         return str(self.settings["identity"])
+
+    def tell(self, say: Say) -> None:
+        """Say what stays together, and what groups cannot rule out."""
+        known = self.protocol.groups, self.settings["data"]
+        for sentence in grouping_sentences(*known):
+            say(sentence)
+        for sentence in grouping_warnings(*known):
+            say(f"warning: {sentence}")
 
 
 def plan_work(
@@ -207,18 +212,18 @@ def plan_work(
         images.parts()
     seen_as = Preprocess(size, resize, preprocess, tuple(neutralise))  # type: ignore[arg-type]
     store = build_store(images, seen_as, progress)
-    names = store.manifest.groups(protocol.groups)
+    grouping = group_images(images, store, protocol.groups, progress)
     parts = store.manifest.parts() if protocol.split == "published" else None
-    splits = list(protocol.splits(store.manifest.y, names, parts))
+    splits = list(protocol.splits(store.manifest.y, grouping.names, parts))
     other = None if external is None else prepare_external(external, store, progress)
     return Work(
         store,
-        names,
+        grouping,
         protocol,
         [Task(recipe, split) for split in splits for recipe in recipes],
         leaky_tasks(recipes, protocol) if leaky_twin else [],
         other,
-        _settings(store, names, recipes, protocol, command, splits[0], other),
+        run_settings(store, grouping, recipes, protocol, command, splits[0], other),
     )
 
 
@@ -267,7 +272,7 @@ def _work(tasks: Sequence[Task], work: Work, run: Run, workers: int, progress: P
     external = work.external
     if external is not None:
         external = replace(external, store=_light(external.store))
-    calls = [(task, _light(work.store), work.groups, work.protocol, external) for task in tasks]
+    calls = [(task, _light(work.store), work.grouping.names, work.protocol, external) for task in tasks]
     with progress("training and testing", len(tasks)) as tick:
         for number, result in run_in_workers(run_task, calls, min(workers, len(tasks))):
             run.write(tasks[number], result)
@@ -295,70 +300,3 @@ def _on_device(recipes: list[Recipe], choice: str) -> list[Recipe]:
 
     found = find_device(choice)
     return [replace(recipe, device=found) for recipe in recipes]
-
-
-def _settings(
-    store: ImageStore,
-    groups: NDArray[Any],
-    recipes: Sequence[Recipe],
-    protocol: Protocol,
-    command: str | None,
-    split: Split,
-    external: External | None,
-) -> dict[str, Any]:
-    manifest = store.manifest
-    manifest_hash = content_hash(manifest.files, manifest.labels.tolist(), groups.tolist(), manifest.normal)
-    parts = [r.settings() for r in recipes]
-    counts = manifest.table["label"].value_counts()
-    identity = [store.key, manifest_hash, parts, protocol.settings(), recipes[0].device]
-    if protocol.split == "published":
-        identity.append([split.train.tolist(), split.test.tolist()])
-    found = external.settings() if external is not None else None
-    if found is not None:
-        identity.append(found["key"])
-    return {
-        "identity": content_hash(*identity),
-        "command": command,
-        "data": {
-            "name": manifest.name,
-            "images": len(manifest),
-            "rejected": len(manifest.rejected),
-            "groups": len(np.unique(groups)),
-            "mixed_groups": mixed_groups(manifest.y, groups),
-            "classes": {label: int(counts[label]) for label in manifest.classes},
-            "normal": list(manifest.normal),
-            "manifest_hash": manifest_hash,
-        },
-        "recipes": parts,
-        "protocol": protocol.settings(),
-        "published_split": _published(split) if protocol.split == "published" else None,
-        "external": found,
-        "device": recipes[0].device,
-        "store": {
-            "key": store.key,
-            "folder": str(store.folder),
-            "shape": list(store.pixels.shape),
-            "dtype": str(store.pixels.dtype),
-            **store.preprocess.settings(),
-        },
-        "versions": _versions(),
-    }
-
-
-def _published(split: Split) -> dict[str, int]:
-    return {
-        "train": len(split.train),
-        "test": len(split.test),
-        "train_dropped": split.dropped,
-        "test_with_twin": split.twins,
-    }
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in ("raresight", *PACKAGES):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -14,7 +14,7 @@ from raresight.experiment.run import REMEDY, Run, locked
 from raresight.experiment.runner import Work, carry_out, plan_work
 from raresight.images.cache import content_hash, disk_errors, new_file
 from raresight.images.manifest import Manifest
-from raresight.progress import Progress, silent
+from raresight.progress import Progress, Say, silent, unsaid
 
 GAINS = ("auroc", "sensitivity", "sensitivity_at_95_specificity")
 """What a sampler can gain: ranking, decisions at the default threshold, and at matched specificity."""
@@ -70,6 +70,7 @@ def compare_imbalances(
     workers: int | None = None,
     out: str | Path | None = None,
     progress: Progress = silent,
+    say: Say = unsaid,
     **options: Any,
 ) -> Sweep:
     """Compare recipes at several imbalances of the training rows; the test folds stay the same.
@@ -85,7 +86,7 @@ def compare_imbalances(
     workers : int, optional
     out : path, optional
         The sweep's folder, by default ``runs/<hash>``; each ratio's run is ``imbalance-<ratio>`` in it.
-    progress : callable, optional
+    progress, say : callable, optional
     **options
         Further ones of `compare`.
 
@@ -105,6 +106,7 @@ def compare_imbalances(
         ratio: plan_work(images, models, balance, imbalance=ratio, progress=progress, **options)
         for ratio in ratios
     }
+    next(iter(works.values())).tell(say)
     identity = content_hash("sweep", [work.identity for work in works.values()])
     path = Path(out) if out is not None else Path("runs") / identity[:12]
     with locked(path):

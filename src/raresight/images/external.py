@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from raresight.errors import DataError
 from raresight.images.load import load
 from raresight.images.manifest import Image, ImageSource, Manifest
-from raresight.images.store import ImageStore, build_store
+from raresight.images.store import ImageStore
 from raresight.progress import Progress, silent
 
 
@@ -89,7 +89,7 @@ def twins_across(
     Parameters
     ----------
     own, other : ImageStore
-        Decoded alike.
+        What models see; twins are sought among the images as they are.
     progress : callable, optional
 
     Returns
@@ -99,9 +99,9 @@ def twins_across(
     groups : (len(other),) str array
         Patient ∪ near-duplicate cluster, within the other set.
     """
-    from raresight.images.twins import find_twins, twin_groups
+    from raresight.images.grouping import twins_as_they_are
+    from raresight.images.twins import twin_groups
 
-    joined = build_store(join(own.manifest, other.manifest), own.preprocess, progress)
-    cluster = find_twins(joined, progress).cluster
+    cluster = twins_as_they_are(join(own.manifest, other.manifest), progress=progress).cluster
     mine, theirs = cluster[: len(own)], cluster[len(own) :]
     return np.isin(theirs, mine), twin_groups(other.manifest.groups(), theirs)

@@ -107,7 +107,9 @@ class Manifest:
         return np.array([label not in self.normal for label in self.table["label"]], dtype=np.int64)
 
     def groups(self, choice: str = "auto") -> NDArray[np.str_]:
-        """Tell which images belong together and must not be split.
+        """Tell which images belong together by what the manifest says.
+
+        Near duplicates are joined to these groups by `raresight.images.grouping.group_images`.
 
         Parameters
         ----------

@@ -7,6 +7,7 @@ from typing import Any
 
 from raresight.evidence.format import estimate_text
 from raresight.evidence.metrics import METRICS
+from raresight.images.grouping import grouping_sentences, grouping_warnings
 from raresight.report.methods import ratio_text
 from raresight.report.tables import data_title
 
@@ -65,6 +66,7 @@ def _data(row: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
     ]
     if imbalance is not None:
         found.append(f"Training rows were thinned to {ratio_text(imbalance)}; test rows were not.")
+    found += grouping_sentences(settings["protocol"]["groups"], data)
     return [*found, UNKNOWN]
 
 
@@ -92,6 +94,8 @@ def _limits(
     if metrics["intervals"]["groups"]["anomalous"] < 30:
         few = metrics["intervals"]["groups"]["anomalous"]
         found.append(f"Only {few} groups hold an anomaly: intervals are wide, and their ends uncertain.")
-    if settings["protocol"]["groups"] == "off":
-        found.append("Groups were switched off: images of one patient may stand on both sides of a split.")
+    data = settings["data"]
+    found += grouping_warnings(settings["protocol"]["groups"], data)
+    if (data.get("duplicates") or {}).get("contradictory"):
+        found.append("Some duplicates have contradictory labels; no model can be right about all of them.")
     return found

@@ -7,6 +7,7 @@ from typing import Any
 
 from raresight.evidence.metrics import ECE_BINS, METRICS
 from raresight.evidence.verdicts import FEWEST_GROUPS, FEWEST_REPEATS, MARGINS
+from raresight.images.grouping import grouping_sentences, grouping_warnings
 
 
 def methods(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
@@ -26,7 +27,8 @@ def methods(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str
     protocol = settings["protocol"]
     judged = _verdicts() if metrics["effects"] else ""
     intervals = _intervals(metrics["intervals"])
-    paragraphs = (_protocol(protocol), _probabilities(protocol), _JUDGING, intervals, judged)
+    grouped = _groups(protocol["groups"], settings["data"])
+    paragraphs = (_protocol(protocol), grouped, _probabilities(protocol), _JUDGING, intervals, judged)
     return [" ".join(text.split()) for text in paragraphs if text]
 
 
@@ -63,6 +65,27 @@ def _protocol(protocol: Mapping[str, Any]) -> str:
             anomalous was {ratio_text(protocol["imbalance"])}; test folds keep what the set has.
         """
     return text
+
+
+def _groups(choice: str, data: Mapping[str, Any]) -> str:
+    """Say how groups were made; a run that knows no duplicates is older than they are."""
+    if choice == "off":
+        return (
+            "Each image was taken for a group of its own; patients and near duplicates were not kept apart."
+        )
+    if "duplicates" not in data:
+        return ""
+    by = "patient" if choice == "auto" else f"value of the column {choice}"
+    whole = "one image with its near duplicates, and theirs in turn"
+    if data["patients"] is not None:
+        whole = f"all images of one {by} with their near duplicates, and all images of the {by} of those"
+    return f"""
+        A group is {whole}.
+        Near duplicates are images whose local structure is the same once they are laid over each other,
+        whatever was done to brightness, resolution, compression, border or orientation; they were sought in
+        the images as they are, before any preset or neutraliser.
+        {" ".join([*grouping_sentences(choice, data), *grouping_warnings(choice, data)])}
+    """
 
 
 _CALIBRATED = {

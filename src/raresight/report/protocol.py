@@ -1,4 +1,4 @@
-"""What the protocol adds to a report: the published split, the external set, the leaky twin."""
+"""What the protocol adds to a report: groups, the published split, the external set, the leaky twin."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 from raresight.evidence.format import decimal
 from raresight.evidence.leaky import points
 from raresight.evidence.metrics import METRICS
+from raresight.images.grouping import grouping_sentences, grouping_warnings
 from raresight.report.tables import data_title
 
 EXTERNAL_SHOWN = ("accuracy", "sensitivity", "specificity", "auroc", "auprc", "brier")
 
 
 def protocol_context(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Collect what the templates show of the three, None where the run has it not.
+    """Collect what the templates show of the four, None where the run has it not.
 
     Parameters
     ----------
@@ -26,25 +27,52 @@ def protocol_context(metrics: Mapping[str, Any], settings: Mapping[str, Any]) ->
     Returns
     -------
     dict
-        ``published_split_sentence``, ``external``, ``leaky``.
+        ``grouping``, ``published_split_sentence``, ``external``, ``leaky``.
     """
-    split = settings.get("published_split")
+    split, choice = settings.get("published_split"), settings["protocol"]["groups"]
     return {
-        "published_split_sentence": split_sentence(split) if split else "",
+        "grouping": grouping_context(choice, settings["data"]),
+        "published_split_sentence": split_sentence(split, grouped=choice != "off") if split else "",
         "external": _external(metrics),
         "leaky": _leaky(metrics),
     }
 
 
-def split_sentence(split: Mapping[str, int]) -> str:
+def grouping_context(choice: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect how groups were made and what they cannot rule out.
+
+    Parameters
+    ----------
+    choice : str
+        The option ``--groups``.
+    data : mapping
+        ``data`` of ``run.json``.
+
+    Returns
+    -------
+    dict
+        ``sentences``, ``warnings``, and ``contradictions``: files and labels of duplicates that disagree.
+    """
+    return {
+        "sentences": grouping_sentences(choice, data),
+        "warnings": grouping_warnings(choice, data),
+        "contradictions": (data.get("duplicates") or {}).get("contradictions", []),
+    }
+
+
+def split_sentence(split: Mapping[str, int], grouped: bool = True) -> str:
     """Say what the published split is, and what of it would have leaked.
 
     Parameters
     ----------
     split : mapping
         ``published_split`` of ``run.json``: ``train, test, train_dropped, test_with_twin``.
+    grouped : bool
+        Whether patients and near duplicates were known; else nothing can be said of them.
     """
     start = f"The published split was kept: {split['train']:,} training and {split['test']:,} test images. "
+    if not grouped:
+        return start.rstrip()
     if not split["test_with_twin"]:
         return f"{start}No test image shares a group with a training image."
     return (

@@ -17,6 +17,7 @@ from raresight.evidence.format import decimal, span
 from raresight.evidence.metrics import METRICS
 from raresight.evidence.names import balance_title, model_title
 from raresight.report.figures import render
+from raresight.report.protocol import grouping_context
 from raresight.report.tables import data_title
 from raresight.report.theme import PAGE, PAPER, Palette, for_file, for_page, looks
 from raresight.report.write import page, write_whole
@@ -177,6 +178,7 @@ def _context(summary: Mapping[str, Any]) -> dict[str, Any]:
             for entry in summary["ratios"]
         ],
         "tables": tables,
+        "grouping": grouping_context(summary["protocol"]["groups"], summary["data"]),
         "command": summary.get("command"),
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 from raresight.evidence.format import estimate_text
 from raresight.evidence.metrics import METRICS
 from raresight.evidence.names import balance_title, model_title
+from raresight.images.grouping import grouping_sentences, grouping_warnings
 from raresight.report.methods import ratio_text
 from raresight.report.tables import data_title
 
@@ -87,11 +88,15 @@ def _protocol(settings: Mapping[str, Any], receipts: Sequence[Mapping[str, Any]]
     shared, outside = (sum(r[key] for r in receipts) for key in ("shared_groups", "parents_outside"))
     apart = "" if shared or protocol["groups"] == "off" else " nor its group"
     in_all = f" ({data['groups']:,} in all)" if "groups" in data and protocol["groups"] != "off" else ""
+    found = " ".join(
+        [*grouping_sentences(protocol["groups"], data), *grouping_warnings(protocol["groups"], data)]
+    )
     return {
         "partition": f"{protocol['folds']}-fold cross-validation{times}, stratified by class, seed "
         f"{protocol['seed']}; {protocol['inner_folds']} inner folds for what is learned of scores.",
         "level": f"Kept apart are {kept}{in_all} (option groups: {protocol['groups']}). Receipt: {shared} "
-        f"groups on both sides, {outside} parents of synthetic images outside training.",
+        f"groups on both sides, {outside} parents of synthetic images outside training."
+        + (f" {found}" if found else ""),
         "internal": f"Every image was tested once a repeat, by a model that had not seen it{apart}; "
         "development and test images come from the same set.",
         "external": "" if settings.get("external") else "No external set was tested in this run.",
