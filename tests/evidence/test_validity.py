@@ -62,6 +62,9 @@ def test_a_moved_threshold_is_told_from_a_better_ranking(simulation: ModuleType)
     assert sum(one["conclusion"] == words for one in better) <= 4
 
 
-def test_a_simulated_gain_is_that_of_what_is_measured(simulation: ModuleType):
+def test_a_simulated_gain_is_that_of_what_is_measured(
+    simulation: ModuleType, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(simulation, "SOLVING", 1000)
     condition = simulation.CONDITIONS["AUPRC differs by the margin, 300 + 300 patients"]
     assert simulation.expected_gain(condition, simulation.further(condition)) == pytest.approx(0.01, abs=2e-4)

@@ -119,8 +119,32 @@ def test_p_and_interval_agree():
     for seed in range(20):
         random = np.random.default_rng(seed)
         found = difference_of((random.normal(size=40) + 0.4) * (random.random(40) < 0.3))
-        level = 1 - found.p
-        assert found.interval(level)[0] == pytest.approx(0, abs=1e-6)
+        assert 0 < found.p < 1
+        assert min(np.abs(found.interval(1 - found.p))) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_interval_of_equivalence_leans_with_skewed_contributions():
+    parts = ((0.02**2, 200.0),)
+    even = Difference(0.0, parts)
+    assert even.inner == even.interval(0.9)
+    up, down = (Difference(0.0, parts, third=sign * 0.1 * 0.02**3) for sign in (1, -1))
+    assert up.inner[0] == even.inner[0] and even.inner[1] < up.inner[1] < even.interval(0.95)[1]
+    assert down.inner[1] == even.inner[1] and down.inner[0] == pytest.approx(-up.inner[1])
+    far = Difference(0.0, parts, third=10 * 0.02**3)
+    assert far.inner[1] == far.interval(0.95)[1]
+
+
+def test_skewness_foretells_how_difference_and_variance_go_together():
+    found = [
+        Jackknife(study(seed=seed, images=1, folds=1, anomalous=40, normal=40, gain=0.6)).difference(
+            SMOTE, BASE, "auroc"
+        )
+        for seed in range(250)
+    ]
+    together = np.cov([d.value for d in found], [d.error**2 for d in found])[0, 1]
+    foretold = np.mean([d.third + 4 * d.cross for d in found])
+    spread = np.std([d.value for d in found]) ** 3
+    assert foretold / spread == pytest.approx(together / spread, abs=0.15)
 
 
 def test_the_jackknife_of_one_fold_of_single_images_is_delongs_variance_less_the_interaction():

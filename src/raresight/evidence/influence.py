@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from raresight.evidence.estimates import Evidence, RecipeRows
+from raresight.evidence.intervals import LEVEL
 from raresight.evidence.metrics import Floats, average, divide, names_of, ranking_metrics
 
 JUDGED = ("auroc", "auprc", "sensitivity_at_95_specificity", "brier")
@@ -30,6 +31,9 @@ ENOUGH_GROUPS = 20
 
 LEAST_SHARE = 0.25
 """Of the jackknife's variance, what is left at least when the interaction is taken off."""
+
+INNER_LEVEL = 0.90
+"""Of the interval that has to lie inside the margin: two one-sided tests at 5 %."""
 
 FEWEST_EFFECTIVE = 2.0
 """A difference is never taken to rest on fewer groups than so many; of two, none is significant."""
@@ -52,11 +56,17 @@ class Difference:
         Variance and degrees of freedom of each part: groups with an anomaly, groups without, repeats.
     peak : float
         Sum of the fourth powers of the groups' contributions, where few of them may decide; else 0.
+    third : float
+        Sum of the third powers of the groups' contributions.
+    cross : float
+        Sum over pairs of groups, anomalous and normal, of both contributions times the pair's own.
     """
 
     value: float
     parts: tuple[tuple[float, float], ...]
     peak: float = 0.0
+    third: float = 0.0
+    cross: float = 0.0
 
     @property
     def error(self) -> float:
@@ -99,7 +109,7 @@ class Difference:
         if self.error == 0:
             return float(self.value == 0)
         t, n = abs(self.value) / self.error, self.effective
-        if n > self.freedom:
+        if n >= self.freedom + 1:
             return float(2 * stats.t.sf(t, self.freedom))
         ratio = t * t * (self.freedom + 1) / (self.freedom + t * t)
         return float(stats.beta.sf(ratio / n, 0.5, (n - 1) / 2))
@@ -119,13 +129,35 @@ class Difference:
         """
         if not np.isfinite(self.value):
             return float("nan"), float("nan")
+        if self.error == 0:
+            return self.value, self.value
         n = self.effective
-        if n > self.freedom:
+        if n >= self.freedom + 1:
             t = float(stats.t.ppf((1 + level) / 2, self.freedom))
         else:
             ratio = n * float(stats.beta.ppf(level, 0.5, (n - 1) / 2))
             t = float(np.sqrt(ratio * self.freedom / (self.freedom + 1 - ratio)))
         return self.value - t * self.error, self.value + t * self.error
+
+    @property
+    def inner(self) -> tuple[float, float]:
+        """The 90 % interval that equivalence is judged by.
+
+        Where a difference comes out small by chance its error comes out small too, if the contributions are
+        skewed, and `equivalent` is said too often. The end that is thus too near is moved out, by the term of
+        order 1/√n; the other stays, and none goes beyond the 95 % interval.
+
+        Source: Hall, "On the removal of skewness by transformation", J. R. Stat. Soc. B 54 (1992), 221–228;
+        of pairs, Helmers, "On the Edgeworth expansion and the bootstrap approximation for a Studentized
+        U-statistic", Ann. Statist. 19 (1991), 470–484.
+        """
+        low, high = self.interval(INNER_LEVEL)
+        if not np.isfinite(self.value) or self.error == 0:
+            return low, high
+        furthest = self.interval(LEVEL)
+        square = float(stats.norm.ppf((1 + INNER_LEVEL) / 2)) ** 2
+        lean = (self.third * (2 * square + 1) / 6 + self.cross * (square + 1)) / self.error**2
+        return max(furthest[0], low + min(lean, 0.0)), min(furthest[1], high + max(lean, 0.0))
 
 
 class Jackknife:
@@ -157,12 +189,12 @@ class Jackknife:
         """
         value = self._repeats(recipe)[metric] - self._repeats(against)[metric]
         if metric in STEPS:
-            parts, peak = self._drawn(recipe, against, metric), 0.0
+            parts, moments = self._drawn(recipe, against, metric), (0.0, 0.0, 0.0)
         else:
-            parts, peak = self._jackknifed(recipe, against, metric)
+            parts, moments = self._jackknifed(recipe, against, metric)
         if len(value) > 1:
             parts.append((float(value.var(ddof=1)) / len(value), float(len(value) - 1)))
-        return Difference(float(value.mean()), tuple(parts), peak)
+        return Difference(float(value.mean()), tuple(parts), *moments)
 
     def folds(self, recipe: str, metric: str) -> Floats:
         """Give a metric's value in each (repeat, fold), NaN where a fold lacks a class.
@@ -176,26 +208,33 @@ class Jackknife:
         parts = (_part(rows, rows.unit == unit) for unit in np.unique(rows.unit))
         return np.concatenate([_judged(part, once)[metric] for part in parts])
 
-    def _jackknifed(self, recipe: str, against: str, metric: str) -> tuple[list[tuple[float, float]], float]:
-        """Variance and degrees of freedom of anomalous and of normal groups; `Difference.peak`."""
+    def _jackknifed(
+        self, recipe: str, against: str, metric: str
+    ) -> tuple[list[tuple[float, float]], tuple[float, float, float]]:
+        """Variance and degrees of freedom of anomalous and of normal groups; `peak`, `third` and `cross`."""
         left = self._lefts(recipe)[metric] - self._lefts(against)[metric]
         folds = self._folds(recipe) if metric in names_of("ranking") else 1
-        parts, peak = [], 0.0
+        parts, swayed = [], np.zeros(len(left))
         for kind in (True, False):
-            some = left[self.kind == kind]
-            if len(some) > 1:
+            own = self.kind == kind
+            if own.sum() > 1:
                 # A ranking is a mean over folds: a group weighs as one of its own fold's.
-                beside = max(len(some) / folds, 2.0)
-                squares = (beside - 1) / beside * (some - some.mean()) ** 2
-                parts.append((float(squares.sum()), float(len(some) - 1)))
-                peak += float((squares**2).sum())
+                beside = max(own.sum() / folds, 2.0)
+                swayed[own] = (left[own].mean() - left[own]) * np.sqrt((beside - 1) / beside)
+                parts.append((float((swayed[own] ** 2).sum()), float(own.sum() - 1)))
         whole = sum(variance for variance, _ in parts)
+        third = float((swayed**3).sum())
         few = min(int((self.kind == kind).sum()) for kind in (True, False))
         if metric != "auroc" or whole == 0 or few < ENOUGH_GROUPS:
-            return parts, 0.0
-        twice = interaction(self.evidence.rows[recipe], self.evidence.rows[against])
-        share = max(1 - twice / whole, LEAST_SHARE)
-        return [(share * variance, freedom) for variance, freedom in parts], peak
+            return parts, (0.0, third, 0.0)
+        rows, columns, table = _together(self.evidence.rows[recipe], self.evidence.rows[against])
+        share = max(1 - float((table**2).sum()) / whole, LEAST_SHARE)
+        # A block's sway is shared out among its groups.
+        out = self.counts == 0
+        by_group = (swayed / out.sum(axis=1)) @ out
+        cross = float(by_group[rows] @ table @ by_group[columns])
+        shared = [(share * variance, freedom) for variance, freedom in parts]
+        return shared, (float((swayed**4).sum()), third, cross)
 
     def _drawn(self, recipe: str, against: str, metric: str) -> list[tuple[float, float]]:
         """Variance from the bootstrap over groups."""
@@ -253,12 +292,18 @@ def interaction(recipe: RecipeRows, against: RecipeRows) -> float:
     Source: the variance of a two-sample U-statistic, Hoeffding, Ann. Math. Stat. 19 (1948), 293–325; unbiased
     from two-way residuals as in Bamber, J. Math. Psychology 12 (1975), 387–415.
     """
+    return float((_together(recipe, against)[2] ** 2).sum())
+
+
+def _together(recipe: RecipeRows, against: RecipeRows) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Give the anomalous groups, the normal ones, and what each pair adds to ΔAUROC beyond the two alone."""
     y = recipe.label
     sides = [np.unique(recipe.group[own], return_inverse=True) for own in (y, ~y)]
     shape = len(sides[0][0]), len(sides[1][0])
     units = np.unique(recipe.unit)
     if shape[0] * shape[1] > MANY_PAIRS or (y.sum() / len(units)) * ((~y).sum() / len(units)) > MANY_PAIRS:
-        return 0.0
+        nobody = np.zeros(0, np.int64)
+        return nobody, nobody, np.zeros((0, 0))
     total = np.zeros(shape)
     place = np.empty(len(y), np.int64)
     place[y], place[~y] = sides[0][1], sides[1][1]
@@ -267,7 +312,7 @@ def interaction(recipe: RecipeRows, against: RecipeRows) -> float:
         if len(high) and len(low):
             rows, columns, value = _residuals(recipe, against, place, high, low)
             total[np.ix_(rows, columns)] += value
-    return float((total**2).sum()) / len(units) ** 2
+    return sides[0][0], sides[1][0], total / len(units)
 
 
 def _residuals(
@@ -294,13 +339,6 @@ def _residuals(
     residual = mean - mean.mean(axis=1, keepdims=True) - mean.mean(axis=0) + mean.mean()
     few = np.sqrt(m * n / ((m - 1) * (n - 1)))
     return rows, columns, residual * few * pairs / pairs.sum()
-
-
-def _summed(values: Floats, member: NDArray[np.int64], groups: int) -> Floats:
-    """Sum the rows of each group."""
-    order = np.argsort(member, kind="stable")
-    starts = np.searchsorted(member[order], np.arange(groups))
-    return np.asarray(np.add.reduceat(values[order], starts, axis=0), np.float64)
 
 
 def _above(score: Floats, high: NDArray[np.int64], low: NDArray[np.int64]) -> Floats:

@@ -13,6 +13,7 @@ from scipy import stats
 
 from raresight.evidence.estimates import Evidence
 from raresight.evidence.influence import JUDGED, STEPS, Difference, Jackknife
+from raresight.evidence.intervals import LEVEL
 from raresight.evidence.metrics import METRICS, SPECIFICITY_KEPT
 
 MARGINS = {"auroc": 0.01, "auprc": 0.01, "sensitivity_at_95_specificity": 0.02, "brier": 0.005}
@@ -37,7 +38,7 @@ class Verdict:
     difference, error, freedom : float
         Recipe − baseline; its standard error; Satterthwaite's degrees of freedom.
     interval, inner : tuple of float
-        95 % and 90 % intervals of the difference.
+        95 % and 90 % intervals of the difference; see `Difference.inner`.
     p, p_holm : float
         Two-sided p of no difference; adjusted for all pairs of the run.
     margin : float
@@ -169,7 +170,7 @@ def _decide(
     difference: Difference, p: float, p_holm: float, margin: float, metric: str, reason: str, groups: int
 ) -> Verdict:
     error, freedom, value = difference.error, difference.freedom, difference.value
-    interval, inner = (difference.interval(level) for level in (0.95, 0.90))
+    interval, inner = difference.interval(LEVEL), difference.inner
     word: Word = "inconclusive"
     more = None
     if not math.isfinite(value):
