@@ -10,7 +10,7 @@ from scipy import stats
 from raresight.evidence.estimates import Evidence, weigh
 from raresight.evidence.influence import Difference, Jackknife, interaction
 from raresight.evidence.judgement import judge_balances, recommendation, verdict_sentence
-from raresight.evidence.verdicts import holm, more_groups, p_value, verdicts
+from raresight.evidence.verdicts import holm, more_groups, verdicts
 
 BASE, SMOTE = "svm@embedding+none", "svm@embedding+smote"
 
@@ -75,7 +75,76 @@ def test_satterthwaite_gives_welchs_degrees_of_freedom():
     expected = (a + b) ** 2 / (a**2 / 9 + b**2 / 19)
     found = Difference(1.0, ((a, 9.0), (b, 19.0)))
     assert found.freedom == pytest.approx(expected)
-    assert p_value(found) == pytest.approx(2 * stats.t.sf(1 / np.sqrt(a + b), expected))
+    assert found.p == pytest.approx(2 * stats.t.sf(1 / np.sqrt(a + b), expected))
+
+
+def difference_of(contributions: np.ndarray) -> Difference:
+    """What independent groups, of one kind, add up to."""
+    squares = (contributions - contributions.mean()) ** 2
+    n = len(contributions)
+    return Difference(
+        float(contributions.sum()),
+        ((float(n / (n - 1) * squares.sum()), n - 1.0),),
+        float((n / (n - 1)) ** 2 * (squares**2).sum()),
+    )
+
+
+def test_even_contributions_leave_students_t_as_it_is():
+    random = np.random.default_rng(0)
+    even = difference_of(random.choice([-1.0, 1.0], 60) + 0.1)
+    assert even.effective == 60
+    t = even.value / even.error
+    assert even.p == pytest.approx(2 * stats.t.sf(t, 59))
+    assert even.interval(0.95)[1] - even.value == pytest.approx(even.error * stats.t.ppf(0.975, 59))
+    normal = [difference_of(random.normal(size=60)).effective for _ in range(300)]
+    assert 50 < np.median(normal) <= 60
+
+
+def test_where_few_groups_decide_the_interval_holds_as_often_as_it_says():
+    random = np.random.default_rng(1)
+    few = [difference_of(random.normal(size=60) * (random.random(60) < 0.15)) for _ in range(2000)]
+    plain = np.mean([abs(d.value) <= d.error * stats.t.ppf(0.975, d.freedom) for d in few])
+    held = np.mean([d.interval(0.95)[0] <= 0 <= d.interval(0.95)[1] for d in few])
+    assert plain > held and 0.935 < held < 0.965
+    assert np.median([d.effective for d in few]) < 20
+
+
+def test_one_or_two_groups_alone_are_never_significant():
+    for sizes in ([1.0], [1.0, 1.0], [1.0, 0.4]):
+        alone = difference_of(np.r_[sizes, np.zeros(60 - len(sizes))])
+        assert alone.p > 0.1 and alone.interval(0.95)[0] < 0
+
+
+def test_p_and_interval_agree():
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        found = difference_of((random.normal(size=40) + 0.4) * (random.random(40) < 0.3))
+        assert 0 < found.p < 1
+        assert min(np.abs(found.interval(1 - found.p))) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_interval_of_equivalence_leans_with_skewed_contributions():
+    parts = ((0.02**2, 200.0),)
+    even = Difference(0.0, parts)
+    assert even.inner == even.interval(0.9)
+    up, down = (Difference(0.0, parts, third=sign * 0.1 * 0.02**3) for sign in (1, -1))
+    assert up.inner[0] == even.inner[0] and even.inner[1] < up.inner[1] < even.interval(0.95)[1]
+    assert down.inner[1] == even.inner[1] and down.inner[0] == pytest.approx(-up.inner[1])
+    far = Difference(0.0, parts, third=10 * 0.02**3)
+    assert far.inner[1] == far.interval(0.95)[1]
+
+
+def test_skewness_foretells_how_difference_and_variance_go_together():
+    found = [
+        Jackknife(study(seed=seed, images=1, folds=1, anomalous=40, normal=40, gain=0.6)).difference(
+            SMOTE, BASE, "auroc"
+        )
+        for seed in range(250)
+    ]
+    together = np.cov([d.value for d in found], [d.error**2 for d in found])[0, 1]
+    foretold = np.mean([d.third + 4 * d.cross for d in found])
+    spread = np.std([d.value for d in found]) ** 3
+    assert foretold / spread == pytest.approx(together / spread, abs=0.15)
 
 
 def test_the_jackknife_of_one_fold_of_single_images_is_delongs_variance_less_the_interaction():

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from raresight.evidence.estimates import Evidence, RecipeRows
-from raresight.evidence.metrics import Floats, average, names_of, ranking_metrics
+from raresight.evidence.intervals import LEVEL
+from raresight.evidence.metrics import Floats, average, divide, names_of, ranking_metrics
 
 JUDGED = ("auroc", "auprc", "sensitivity_at_95_specificity", "brier")
 """What verdicts are about: ranking, sensitivity at matched specificity, calibration."""
@@ -30,6 +32,12 @@ ENOUGH_GROUPS = 20
 LEAST_SHARE = 0.25
 """Of the jackknife's variance, what is left at least when the interaction is taken off."""
 
+INNER_LEVEL = 0.90
+"""Of the interval that has to lie inside the margin: two one-sided tests at 5 %."""
+
+FEWEST_EFFECTIVE = 2.0
+"""A difference is never taken to rest on fewer groups than so many; of two, none is significant."""
+
 MANY_PAIRS = 40_000_000
 """Beyond so many pairs of images or groups the interaction is too small to matter, and is taken for 0."""
 
@@ -46,10 +54,19 @@ class Difference:
         Mean over (repeat, fold) of the differences on the same rows.
     parts : tuple of (float, float)
         Variance and degrees of freedom of each part: groups with an anomaly, groups without, repeats.
+    peak : float
+        Sum of the fourth powers of the groups' contributions, where few of them may decide; else 0.
+    third : float
+        Sum of the third powers of the groups' contributions.
+    cross : float
+        Sum over pairs of groups, anomalous and normal, of both contributions times the pair's own.
     """
 
     value: float
     parts: tuple[tuple[float, float], ...]
+    peak: float = 0.0
+    third: float = 0.0
+    cross: float = 0.0
 
     @property
     def error(self) -> float:
@@ -67,6 +84,80 @@ class Difference:
         if not known:
             return float("inf")
         return float(sum(v for v, _ in known) ** 2 / sum(v * v / f for v, f in known))
+
+    @property
+    def effective(self) -> float:
+        """How many groups the difference rests on: as many as of evenly normal ones would give its tails.
+
+        n contributions over the root of their sum of squares, R, have a bounded ratio, R² ≤ n, and for normal
+        ones R² / n is Beta(1/2, (n − 1)/2), which is Student's t written otherwise. Where few groups
+        contribute, R has the excess kurtosis −2 Σx⁴ / (Σx²)² of a sum with random signs, lighter tails than
+        t's; here is the n of the Beta with that kurtosis. At most Satterthwaite's.
+
+        Source: Efron, "Student's t-test under symmetry conditions", JASA 64 (1969), 1278–1302.
+        """
+        most = self.freedom + 1
+        if self.peak == 0 or self.error == 0:
+            return most
+        return min(most, max(FEWEST_EFFECTIVE, 3 * self.error**4 / self.peak - 2))
+
+    @property
+    def p(self) -> float:
+        """Two-sided p of no difference; 1 where nothing varies and nothing differs."""
+        if not np.isfinite(self.value):
+            return float("nan")
+        if self.error == 0:
+            return float(self.value == 0)
+        t, n = abs(self.value) / self.error, self.effective
+        if n >= self.freedom + 1:
+            return float(2 * stats.t.sf(t, self.freedom))
+        ratio = t * t * (self.freedom + 1) / (self.freedom + t * t)
+        return float(stats.beta.sf(ratio / n, 0.5, (n - 1) / 2))
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Give the differences that the evidence does not reject.
+
+        Parameters
+        ----------
+        level : float
+            Share of studies whose interval holds the truth.
+
+        Returns
+        -------
+        low, high : float
+            NaN where the difference is.
+        """
+        if not np.isfinite(self.value):
+            return float("nan"), float("nan")
+        if self.error == 0:
+            return self.value, self.value
+        n = self.effective
+        if n >= self.freedom + 1:
+            t = float(stats.t.ppf((1 + level) / 2, self.freedom))
+        else:
+            ratio = n * float(stats.beta.ppf(level, 0.5, (n - 1) / 2))
+            t = float(np.sqrt(ratio * self.freedom / (self.freedom + 1 - ratio)))
+        return self.value - t * self.error, self.value + t * self.error
+
+    @property
+    def inner(self) -> tuple[float, float]:
+        """The 90 % interval that equivalence is judged by.
+
+        Where a difference comes out small by chance its error comes out small too, if the contributions are
+        skewed, and `equivalent` is said too often. The end that is thus too near is moved out, by the term of
+        order 1/√n; the other stays, and none goes beyond the 95 % interval.
+
+        Source: Hall, "On the removal of skewness by transformation", J. R. Stat. Soc. B 54 (1992), 221–228;
+        of pairs, Helmers, "On the Edgeworth expansion and the bootstrap approximation for a Studentized
+        U-statistic", Ann. Statist. 19 (1991), 470–484.
+        """
+        low, high = self.interval(INNER_LEVEL)
+        if not np.isfinite(self.value) or self.error == 0:
+            return low, high
+        furthest = self.interval(LEVEL)
+        square = float(stats.norm.ppf((1 + INNER_LEVEL) / 2)) ** 2
+        lean = (self.third * (2 * square + 1) / 6 + self.cross * (square + 1)) / self.error**2
+        return max(furthest[0], low + min(lean, 0.0)), min(furthest[1], high + max(lean, 0.0))
 
 
 class Jackknife:
@@ -97,14 +188,13 @@ class Jackknife:
             NaN where the metric is not defined for both.
         """
         value = self._repeats(recipe)[metric] - self._repeats(against)[metric]
-        parts = (
-            self._drawn(recipe, against, metric)
-            if metric in STEPS
-            else self._jackknifed(recipe, against, metric)
-        )
+        if metric in STEPS:
+            parts, moments = self._drawn(recipe, against, metric), (0.0, 0.0, 0.0)
+        else:
+            parts, moments = self._jackknifed(recipe, against, metric)
         if len(value) > 1:
             parts.append((float(value.var(ddof=1)) / len(value), float(len(value) - 1)))
-        return Difference(float(value.mean()), tuple(parts))
+        return Difference(float(value.mean()), tuple(parts), *moments)
 
     def folds(self, recipe: str, metric: str) -> Floats:
         """Give a metric's value in each (repeat, fold), NaN where a fold lacks a class.
@@ -118,25 +208,33 @@ class Jackknife:
         parts = (_part(rows, rows.unit == unit) for unit in np.unique(rows.unit))
         return np.concatenate([_judged(part, once)[metric] for part in parts])
 
-    def _jackknifed(self, recipe: str, against: str, metric: str) -> list[tuple[float, float]]:
-        """Variance and degrees of freedom of anomalous and of normal groups."""
+    def _jackknifed(
+        self, recipe: str, against: str, metric: str
+    ) -> tuple[list[tuple[float, float]], tuple[float, float, float]]:
+        """Variance and degrees of freedom of anomalous and of normal groups; `peak`, `third` and `cross`."""
         left = self._lefts(recipe)[metric] - self._lefts(against)[metric]
         folds = self._folds(recipe) if metric in names_of("ranking") else 1
-        parts = []
+        parts, swayed = [], np.zeros(len(left))
         for kind in (True, False):
-            some = left[self.kind == kind]
-            if len(some) > 1:
+            own = self.kind == kind
+            if own.sum() > 1:
                 # A ranking is a mean over folds: a group weighs as one of its own fold's.
-                beside = max(len(some) / folds, 2.0)
-                variance = (beside - 1) / beside * float(((some - some.mean()) ** 2).sum())
-                parts.append((variance, float(len(some) - 1)))
+                beside = max(own.sum() / folds, 2.0)
+                swayed[own] = (left[own].mean() - left[own]) * np.sqrt((beside - 1) / beside)
+                parts.append((float((swayed[own] ** 2).sum()), float(own.sum() - 1)))
         whole = sum(variance for variance, _ in parts)
+        third = float((swayed**3).sum())
         few = min(int((self.kind == kind).sum()) for kind in (True, False))
         if metric != "auroc" or whole == 0 or few < ENOUGH_GROUPS:
-            return parts
-        twice = interaction(self.evidence.rows[recipe], self.evidence.rows[against])
-        share = max(1 - twice / whole, LEAST_SHARE)
-        return [(share * variance, freedom) for variance, freedom in parts]
+            return parts, (0.0, third, 0.0)
+        rows, columns, table = _together(self.evidence.rows[recipe], self.evidence.rows[against])
+        share = max(1 - float((table**2).sum()) / whole, LEAST_SHARE)
+        # A block's sway is shared out among its groups.
+        out = self.counts == 0
+        by_group = (swayed / out.sum(axis=1)) @ out
+        cross = float(by_group[rows] @ table @ by_group[columns])
+        shared = [(share * variance, freedom) for variance, freedom in parts]
+        return shared, (float((swayed**4).sum()), third, cross)
 
     def _drawn(self, recipe: str, against: str, metric: str) -> list[tuple[float, float]]:
         """Variance from the bootstrap over groups."""
@@ -194,12 +292,18 @@ def interaction(recipe: RecipeRows, against: RecipeRows) -> float:
     Source: the variance of a two-sample U-statistic, Hoeffding, Ann. Math. Stat. 19 (1948), 293–325; unbiased
     from two-way residuals as in Bamber, J. Math. Psychology 12 (1975), 387–415.
     """
+    return float((_together(recipe, against)[2] ** 2).sum())
+
+
+def _together(recipe: RecipeRows, against: RecipeRows) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Give the anomalous groups, the normal ones, and what each pair adds to ΔAUROC beyond the two alone."""
     y = recipe.label
     sides = [np.unique(recipe.group[own], return_inverse=True) for own in (y, ~y)]
     shape = len(sides[0][0]), len(sides[1][0])
     units = np.unique(recipe.unit)
     if shape[0] * shape[1] > MANY_PAIRS or (y.sum() / len(units)) * ((~y).sum() / len(units)) > MANY_PAIRS:
-        return 0.0
+        nobody = np.zeros(0, np.int64)
+        return nobody, nobody, np.zeros((0, 0))
     total = np.zeros(shape)
     place = np.empty(len(y), np.int64)
     place[y], place[~y] = sides[0][1], sides[1][1]
@@ -208,7 +312,7 @@ def interaction(recipe: RecipeRows, against: RecipeRows) -> float:
         if len(high) and len(low):
             rows, columns, value = _residuals(recipe, against, place, high, low)
             total[np.ix_(rows, columns)] += value
-    return float((total**2).sum()) / len(units) ** 2
+    return sides[0][0], sides[1][0], total / len(units)
 
 
 def _residuals(
@@ -237,13 +341,6 @@ def _residuals(
     return rows, columns, residual * few * pairs / pairs.sum()
 
 
-def _summed(values: Floats, member: NDArray[np.int64], groups: int) -> Floats:
-    """Sum the rows of each group."""
-    order = np.argsort(member, kind="stable")
-    starts = np.searchsorted(member[order], np.arange(groups))
-    return np.asarray(np.add.reduceat(values[order], starts, axis=0), np.float64)
-
-
 def _above(score: Floats, high: NDArray[np.int64], low: NDArray[np.int64]) -> Floats:
     """Tell for each pair whether the anomalous image scores higher: 1, a half for a tie, 0."""
     one, other = score[high][:, None], score[low][None, :]
@@ -268,14 +365,29 @@ def _left_out(holds: NDArray[np.bool_], seed: int) -> tuple[NDArray[np.uint16], 
 
 def _judged(rows: RecipeRows, counts: NDArray[np.uint16]) -> dict[str, Floats]:
     """Compute the metrics that verdicts are about, averaged as `estimate` averages them."""
-    weights = counts[:, rows.group].astype(np.float64)
-    units = [np.flatnonzero(rows.unit == unit) for unit in np.unique(rows.unit)]
-    ranking = [ranking_metrics(rows.label[i], rows.score[i], weights[:, i]) for i in units]
+    ranking = [_ranked(rows, counts, np.flatnonzero(rows.unit == unit)) for unit in np.unique(rows.unit)]
     found = {name: average(part[name] for part in ranking) for name in JUDGED[:3]}
-    gap = (rows.label - rows.probability) ** 2
-    repeats = [np.flatnonzero(rows.repeat == repeat) for repeat in np.unique(rows.repeat)]
-    found["brier"] = average(weights[:, i] @ gap[i] / weights[:, i].sum(axis=1) for i in repeats)
+    found["brier"] = average(_brier(rows, counts, rows.repeat == repeat) for repeat in np.unique(rows.repeat))
     return found
+
+
+def _ranked(rows: RecipeRows, counts: NDArray[np.uint16], own: NDArray[np.int64]) -> dict[str, Floats]:
+    """Rank one fold under each weighting; those that leave all its groups in share one computation."""
+    mine = counts[:, rows.group[own]]
+    less = np.flatnonzero((mine != 1).any(axis=1))
+    weights = np.concatenate([np.ones((1, len(own))), mine[less]])
+    line = np.zeros(len(counts), np.int64)
+    line[less] = 1 + np.arange(len(less))
+    found = ranking_metrics(rows.label[own], rows.score[own], weights)
+    return {name: values[line] for name, values in found.items()}
+
+
+def _brier(rows: RecipeRows, counts: NDArray[np.uint16], own: NDArray[np.bool_]) -> Floats:
+    """Mean squared error of one repeat's probabilities under each weighting."""
+    group, gap = rows.group[own], (rows.label[own] - rows.probability[own]) ** 2
+    sums = np.column_stack([np.bincount(group, w, counts.shape[1]) for w in (gap, np.ones(len(gap)))])
+    top, whole = (counts.astype(np.float64) @ sums).T
+    return divide(top, whole)
 
 
 def _part(rows: RecipeRows, own: NDArray[np.bool_]) -> RecipeRows:

@@ -13,6 +13,7 @@ from scipy import stats
 
 from raresight.evidence.estimates import Evidence
 from raresight.evidence.influence import JUDGED, STEPS, Difference, Jackknife
+from raresight.evidence.intervals import LEVEL
 from raresight.evidence.metrics import METRICS, SPECIFICITY_KEPT
 
 MARGINS = {"auroc": 0.01, "auprc": 0.01, "sensitivity_at_95_specificity": 0.02, "brier": 0.005}
@@ -35,9 +36,9 @@ class Verdict:
     ----------
     word : {"helps", "harms", "equivalent", "inconclusive"}
     difference, error, freedom : float
-        Recipe − baseline; its standard error; Student's degrees of freedom.
+        Recipe − baseline; its standard error; Satterthwaite's degrees of freedom.
     interval, inner : tuple of float
-        95 % and 90 % intervals of the difference.
+        95 % and 90 % intervals of the difference; see `Difference.inner`.
     p, p_holm : float
         Two-sided p of no difference; adjusted for all pairs of the run.
     margin : float
@@ -73,7 +74,8 @@ def verdicts(
     """Judge recipes against their baselines, all pairs of a run together.
 
     The variance of a paired difference is that of the groups' influence, anomalous and normal groups apart,
-    plus that between repeats divided by their number; Student's t has Satterthwaite's degrees of freedom.
+    plus that between repeats divided by their number; Student's t has Satterthwaite's degrees of freedom,
+    and where few groups decide an AUROC the lighter tails of their sum (`Difference.effective`).
     ``equivalent`` where the 90 % interval lies inside the margin; else ``helps`` or ``harms`` where Holm's p,
     over all pairs and by metric, is below .05; else ``inconclusive``. Nothing is decided with fewer than
     ten groups in a class, nor for a stochastic detector with fewer than five repeats, nor on sensitivity at
@@ -101,7 +103,7 @@ def verdicts(
     found: dict[tuple[str, str], dict[str, Verdict]] = {pair: {} for pair in wanted}
     for metric in JUDGED:
         differences = [jackknife.difference(recipe, against, metric) for recipe, against in wanted]
-        p = np.array([p_value(d) for d in differences])
+        p = np.array([d.p for d in differences])
         for pair, difference, own, adjusted in zip(wanted, differences, p, holm(p), strict=True):
             reason = _undecidable(evidence, pair, drawn) or _unresolved(evidence, pair[0], metric)
             found[pair][metric] = _decide(
@@ -114,16 +116,6 @@ def verdicts(
                 evidence.groups["all"],
             )
     return found
-
-
-def p_value(difference: Difference) -> float:
-    """Two-sided p of no difference; 1 where nothing varies and nothing differs."""
-    if not math.isfinite(difference.value):
-        return float("nan")
-    if difference.error == 0:
-        return float(difference.value == 0)
-    t = abs(difference.value) / difference.error
-    return float(2 * stats.t.sf(t, difference.freedom))
 
 
 def holm(p: NDArray[np.float64] | Sequence[float]) -> NDArray[np.float64]:
@@ -178,7 +170,7 @@ def _decide(
     difference: Difference, p: float, p_holm: float, margin: float, metric: str, reason: str, groups: int
 ) -> Verdict:
     error, freedom, value = difference.error, difference.freedom, difference.value
-    interval, inner = (_interval(difference, level) for level in (0.95, 0.90))
+    interval, inner = difference.interval(LEVEL), difference.inner
     word: Word = "inconclusive"
     more = None
     if not math.isfinite(value):
@@ -196,13 +188,6 @@ def _word(value: float, inner: tuple[float, float], p_holm: float, margin: float
     if p_holm >= SIGNIFICANCE:
         return "inconclusive"
     return "helps" if (value > 0) != (metric in LOWER_IS_BETTER) else "harms"
-
-
-def _interval(difference: Difference, level: float) -> tuple[float, float]:
-    if not math.isfinite(difference.value):
-        return float("nan"), float("nan")
-    reach = difference.error * float(stats.t.ppf((1 + level) / 2, difference.freedom))
-    return difference.value - reach, difference.value + reach
 
 
 def more_groups(difference: Difference, margin: float, groups: int) -> int | None:

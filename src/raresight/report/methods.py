@@ -152,8 +152,10 @@ def _verdicts() -> str:
         Verdicts compare a recipe with its baseline on the same rows, within each repeat and fold, averaged.
         The variance of a difference is that of whole groups' influence (the jackknife, groups with and
         without an anomaly apart; for sensitivity at 95 % specificity the bootstrap) plus that between repeats
-        divided by their number; Student's t has Satterthwaite's degrees of freedom. Equivalent: the 90 %
-        interval lies inside the margin ({margins}). Helps or harms: otherwise, with Holm's p, over all
-        pairs of the run, below .05. Nothing is decided with fewer than {FEWEST_GROUPS} groups in a class, nor
-        for training that is random with fewer than {FEWEST_REPEATS} repeats.
+        divided by their number; Student's t has Satterthwaite's degrees of freedom, and for AUROC the lighter
+        tails of a sum that few groups decide (Efron 1969). Equivalent: the 90 % interval lies inside the
+        margin ({margins}), its ends moved out where contributions are skewed (Hall 1992). Helps or
+        harms: otherwise, with Holm's p, over all pairs of the run, below .05. Nothing is decided with fewer
+        than {FEWEST_GROUPS} groups in a class, nor for training that is random with fewer than
+        {FEWEST_REPEATS} repeats.
     """
