@@ -29,18 +29,20 @@ if TYPE_CHECKING:
     )
     from raresight.evidence.judge import Judgement, judge
     from raresight.evidence.published_table import check_table
+    from raresight.evidence.ranking import BalanceRanking, rank_balances
     from raresight.experiment.run import Run
     from raresight.experiment.runner import compare
     from raresight.experiment.sweep import Sweep, compare_imbalances
     from raresight.images.external import load_external
     from raresight.images.load import load
     from raresight.images.manifest import Manifest
-    from raresight.report import write_report, write_sweep
+    from raresight.report import write_ranking, write_report, write_sweep
 
 _HOMES = {
     "Judgement": "raresight.evidence.judge",
     "Audit": "raresight.audit.audit",
     "audit_images": "raresight.audit.audit",
+    "BalanceRanking": "raresight.evidence.ranking",
     "Manifest": "raresight.images.manifest",
     "Run": "raresight.experiment.run",
     "Sweep": "raresight.experiment.sweep",
@@ -50,6 +52,8 @@ _HOMES = {
     "compare_imbalances": "raresight.experiment.sweep",
     "load": "raresight.images.load",
     "load_external": "raresight.images.external",
+    "rank_balances": "raresight.evidence.ranking",
+    "write_ranking": "raresight.report",
     "write_report": "raresight.report",
     "write_sweep": "raresight.report",
     **dict.fromkeys(
@@ -69,6 +73,7 @@ _HOMES = {
 
 __all__ = [
     "Audit",
+    "BalanceRanking",
     "DataError",
     "ImageError",
     "InputError",
@@ -88,6 +93,8 @@ __all__ = [
     "judge",
     "load",
     "load_external",
+    "rank_balances",
+    "write_ranking",
     "write_report",
     "write_sweep",
 ]

@@ -125,6 +125,14 @@ def shared_run(tmp_path_factory: pytest.TempPathFactory) -> MadeUpRun:
     return MadeUpRun(tmp_path_factory.mktemp("run"))
 
 
+@pytest.fixture(scope="module")
+def two_sets(tmp_path_factory: pytest.TempPathFactory) -> list[MadeUpRun]:
+    """Runs on two image sets, the second with an awkward name and as balanced as it is."""
+    made = [MadeUpRun(tmp_path_factory.mktemp("run"), name) for name in ("../data/one", "two_<b>")]
+    made[1].settings["protocol"]["imbalance"] = None
+    return made
+
+
 @pytest.fixture
 def run_without_pixels(tmp_path: Path) -> MadeUpRun:
     return RunWithoutPixels(tmp_path)

@@ -9,8 +9,9 @@ import re
 import pytest
 
 from raresight.evidence.metrics import METRICS
+from raresight.evidence.names import data_title
 from raresight.report import write_tables
-from raresight.report.tables import data_title, escape_md, escape_tex, table_csv, table_md, table_tex
+from raresight.report.tables import escape_md, escape_tex, table_csv, table_md, table_tex
 
 
 def test_the_csv_holds_every_metric_to_six_digits(run):

@@ -18,18 +18,29 @@ class Format(StrEnum):
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run's or a sweep's folder.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN…", help="A run's or a sweep's folder; several: one page across their sets."
+        ),
+    ],
     form: Annotated[Format, typer.Option("--format", help="A page, Markdown or LaTeX.")] = Format.html,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where to write it; by default into the run.")
+        Path | None,
+        typer.Option(
+            "--out", help="Where to write it; by default into the run, of several ranking.html here."
+        ),
     ] = None,
 ) -> None:
-    """Write the report of a run: tables, figures, receipt."""
+    """Write the report of a run, or of several: tables, figures, receipt."""
     from raresight.experiment.run import Run
     from raresight.experiment.sweep import Sweep, is_sweep
-    from raresight.report import write_report, write_sweep
+    from raresight.report import write_ranking, write_report, write_sweep
 
-    if is_sweep(run):
-        print(write_sweep(Sweep(run), out, form.value))
-        return
-    print(write_report(Run(run), out, format=form.value))
+    if len(runs) > 1:
+        parts = [list(Sweep(p).runs.values()) if is_sweep(p) else [Run(p)] for p in runs]
+        print(write_ranking([run for part in parts for run in part], out or Path.cwd(), form.value))
+    elif is_sweep(runs[0]):
+        print(write_sweep(Sweep(runs[0]), out, form.value))
+    else:
+        print(write_report(Run(runs[0]), out, format=form.value))

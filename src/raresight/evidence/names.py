@@ -34,6 +34,13 @@ def model_title(model: str) -> str:
     return MODELS.get(name, name) + model[len(name) :]
 
 
+def data_title(name: str) -> str:
+    """Call an image set as its folder or file is called; a phantom keeps its whole name."""
+    if name.startswith("phantom:"):
+        return name
+    return name.replace("\\", "/").rstrip("/").rpartition("/")[2] or name
+
+
 def split_id(recipe: str) -> dict[str, str]:
     """Read ``model@representation+balance``; what is not in the id is empty."""
     front, _, balance = recipe.partition("+")

@@ -7,9 +7,9 @@ from typing import Any
 
 from raresight.evidence.format import estimate_text
 from raresight.evidence.metrics import METRICS
+from raresight.evidence.names import data_title
 from raresight.images.grouping import grouping_sentences, grouping_warnings
 from raresight.report.methods import ratio_text
-from raresight.report.tables import data_title
 
 SHOWN = ("auroc", "auprc", "sensitivity", "specificity", "brier", "calibration_slope")
 UNKNOWN = (

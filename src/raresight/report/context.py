@@ -7,7 +7,7 @@ from typing import Any
 
 from raresight.evidence.estimates import weigh
 from raresight.evidence.metrics import METRICS, names_of
-from raresight.evidence.names import titles
+from raresight.evidence.names import data_title, titles
 from raresight.evidence.published import SOURCE, beside
 from raresight.evidence.thresholds import rule_title
 from raresight.report.card import model_card
@@ -16,7 +16,6 @@ from raresight.report.figures import SHOWN, Material
 from raresight.report.methods import methods, ratio_text
 from raresight.report.protocol import protocol_context
 from raresight.report.source import Reported
-from raresight.report.tables import data_title
 
 FURTHER = tuple(name for name in METRICS if name not in SHOWN)
 

@@ -8,8 +8,8 @@ from typing import Any
 from raresight.evidence.format import decimal
 from raresight.evidence.leaky import points
 from raresight.evidence.metrics import METRICS
+from raresight.evidence.names import data_title
 from raresight.images.grouping import grouping_sentences, grouping_warnings
-from raresight.report.tables import data_title
 
 EXTERNAL_SHOWN = ("accuracy", "sensitivity", "specificity", "auroc", "auprc", "brier")
 

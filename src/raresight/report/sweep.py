@@ -15,10 +15,9 @@ from matplotlib.lines import Line2D
 from raresight.errors import OptionError
 from raresight.evidence.format import decimal, span
 from raresight.evidence.metrics import METRICS
-from raresight.evidence.names import balance_title, model_title
+from raresight.evidence.names import balance_title, data_title, model_title
 from raresight.report.figures import render
 from raresight.report.protocol import grouping_context
-from raresight.report.tables import data_title
 from raresight.report.theme import PAGE, PAPER, Palette, for_file, for_page, looks
 from raresight.report.write import page, write_whole
 

@@ -9,15 +9,8 @@ from typing import Any
 
 from raresight.evidence.format import decimal, estimate_text, span
 from raresight.evidence.metrics import METRICS
-from raresight.evidence.names import titles
+from raresight.evidence.names import data_title, titles
 from raresight.report.figures import SHOWN
-
-
-def data_title(name: str) -> str:
-    """Call an image set as its folder or file is called; a phantom keeps its whole name."""
-    if name.startswith("phantom:"):
-        return name
-    return name.replace("\\", "/").rstrip("/").rpartition("/")[2] or name
 
 
 def table_csv(metrics: Mapping[str, Any], data_name: str) -> str:

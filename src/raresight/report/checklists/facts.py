@@ -7,10 +7,9 @@ from typing import Any
 
 from raresight.evidence.format import estimate_text
 from raresight.evidence.metrics import METRICS
-from raresight.evidence.names import balance_title, model_title
+from raresight.evidence.names import balance_title, data_title, model_title
 from raresight.images.grouping import grouping_sentences, grouping_warnings
 from raresight.report.methods import ratio_text
-from raresight.report.tables import data_title
 
 _CALIBRATED = " Probabilities were calibrated on inner rows of the training folds, never on test rows."
 ACCURACY = ("sensitivity", "specificity", "accuracy", "f1")
