@@ -112,7 +112,7 @@ def ranking_figure(ranking: BalanceRanking, palette: Palette) -> Figure:
     panel.set_xlim(count + 1.4, -0.4)
     panel.set_ylim(depth, -1.5)
     panel.axis("off")
-    ink = {"color": palette.ink, "linewidth": 1.0}
+    ink: dict[str, Any] = {"color": palette.ink, "linewidth": 1.0}
     panel.plot([1, count], [0, 0], **ink)
     for tick in range(1, count + 1):
         panel.plot([tick, tick], [0, -0.15], **ink)
@@ -170,8 +170,8 @@ def ranking_sentences(ranking: BalanceRanking) -> list[str]:
     if sets < TRUSTED_SETS:
         found.append(
             f"With {sets} sets the test has little power and its p is rough; about {TRUSTED_SETS} are "
-            "needed. That balances are not told apart does not show that they are equal: the verdicts on each set "
-            "say that."
+            "needed. That balances are not told apart does not show that they are equal: the verdicts on each "
+            "set say that."
         )
     if ranking.left_out:
         found.append(f"Left out: {'; '.join(ranking.left_out)}.")
