@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from raresight.evidence.difference import Difference
 from raresight.evidence.estimates import Evidence, weigh
-from raresight.evidence.influence import Difference, Jackknife, interaction
+from raresight.evidence.influence import Jackknife, interaction
 from raresight.evidence.judgement import judge_balances, recommendation, verdict_sentence
 from raresight.evidence.verdicts import holm, more_groups, verdicts
 
@@ -167,6 +168,17 @@ def test_the_jackknife_of_one_fold_of_single_images_is_delongs_variance_less_the
     d = d * 1.0 - (np.subtract.outer(rows[1].score[rows[1].label], rows[1].score[~rows[1].label]) > 0)
     left = d - d.mean(axis=1, keepdims=True) - d.mean(axis=0) + d.mean()
     assert interaction(*rows) == pytest.approx((left**2).sum() / (39 * 59) / (40 * 60))
+
+
+def test_the_error_of_a_brier_score_is_that_of_means_within_classes():
+    evidence = study(seed=2, anomalous=10, normal=40)
+    found = Jackknife(evidence).difference(SMOTE, BASE, "brier")
+    gaps = [(evidence.rows[name].label - evidence.rows[name].probability) ** 2 for name in (SMOTE, BASE)]
+    rows = evidence.rows[BASE]
+    mean = np.bincount(rows.group, gaps[0] - gaps[1]) / 3
+    holds = np.bincount(rows.group, rows.label) > 0
+    variance = sum((k.sum() / 50) ** 2 * mean[k].var(ddof=1) / k.sum() for k in (holds, ~holds))
+    assert found.error**2 == pytest.approx(variance, rel=1e-9)
 
 
 def test_the_variance_of_a_difference_is_unbiased_where_few_pairs_decide():

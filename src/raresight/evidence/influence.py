@@ -6,14 +6,11 @@ repeats is never counted twice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from raresight.evidence.difference import Difference
 from raresight.evidence.estimates import Evidence, RecipeRows
-from raresight.evidence.intervals import LEVEL
 from raresight.evidence.metrics import Floats, average, divide, names_of, ranking_metrics
 
 JUDGED = ("auroc", "auprc", "sensitivity_at_95_specificity", "brier")
@@ -32,132 +29,10 @@ ENOUGH_GROUPS = 20
 LEAST_SHARE = 0.25
 """Of the jackknife's variance, what is left at least when the interaction is taken off."""
 
-INNER_LEVEL = 0.90
-"""Of the interval that has to lie inside the margin: two one-sided tests at 5 %."""
-
-FEWEST_EFFECTIVE = 2.0
-"""A difference is never taken to rest on fewer groups than so many; of two, none is significant."""
-
 MANY_PAIRS = 40_000_000
 """Beyond so many pairs of images or groups the interaction is too small to matter, and is taken for 0."""
 
 _CELLS_AT_ONCE = 500_000
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A paired difference, recipe − baseline, with what its variance is made of.
-
-    Attributes
-    ----------
-    value : float
-        Mean over (repeat, fold) of the differences on the same rows.
-    parts : tuple of (float, float)
-        Variance and degrees of freedom of each part: groups with an anomaly, groups without, repeats.
-    peak : float
-        Sum of the fourth powers of the groups' contributions, where few of them may decide; else 0.
-    third : float
-        Sum of the third powers of the groups' contributions.
-    cross : float
-        Sum over pairs of groups, anomalous and normal, of both contributions times the pair's own.
-    """
-
-    value: float
-    parts: tuple[tuple[float, float], ...]
-    peak: float = 0.0
-    third: float = 0.0
-    cross: float = 0.0
-
-    @property
-    def error(self) -> float:
-        """Standard error."""
-        return float(np.sqrt(sum(variance for variance, _ in self.parts)))
-
-    @property
-    def freedom(self) -> float:
-        """Degrees of freedom of the sum of variances.
-
-        Source: Satterthwaite, "An approximate distribution of estimates of variance components",
-        Biometrics Bulletin 2 (1946), 110–114.
-        """
-        known = [(variance, freedom) for variance, freedom in self.parts if variance > 0]
-        if not known:
-            return float("inf")
-        return float(sum(v for v, _ in known) ** 2 / sum(v * v / f for v, f in known))
-
-    @property
-    def effective(self) -> float:
-        """How many groups the difference rests on: as many as of evenly normal ones would give its tails.
-
-        n contributions over the root of their sum of squares, R, have a bounded ratio, R² ≤ n, and for normal
-        ones R² / n is Beta(1/2, (n − 1)/2), which is Student's t written otherwise. Where few groups
-        contribute, R has the excess kurtosis −2 Σx⁴ / (Σx²)² of a sum with random signs, lighter tails than
-        t's; here is the n of the Beta with that kurtosis. At most Satterthwaite's.
-
-        Source: Efron, "Student's t-test under symmetry conditions", JASA 64 (1969), 1278–1302.
-        """
-        most = self.freedom + 1
-        if self.peak == 0 or self.error == 0:
-            return most
-        return min(most, max(FEWEST_EFFECTIVE, 3 * self.error**4 / self.peak - 2))
-
-    @property
-    def p(self) -> float:
-        """Two-sided p of no difference; 1 where nothing varies and nothing differs."""
-        if not np.isfinite(self.value):
-            return float("nan")
-        if self.error == 0:
-            return float(self.value == 0)
-        t, n = abs(self.value) / self.error, self.effective
-        if n >= self.freedom + 1:
-            return float(2 * stats.t.sf(t, self.freedom))
-        ratio = t * t * (self.freedom + 1) / (self.freedom + t * t)
-        return float(stats.beta.sf(ratio / n, 0.5, (n - 1) / 2))
-
-    def interval(self, level: float) -> tuple[float, float]:
-        """Give the differences that the evidence does not reject.
-
-        Parameters
-        ----------
-        level : float
-            Share of studies whose interval holds the truth.
-
-        Returns
-        -------
-        low, high : float
-            NaN where the difference is.
-        """
-        if not np.isfinite(self.value):
-            return float("nan"), float("nan")
-        if self.error == 0:
-            return self.value, self.value
-        n = self.effective
-        if n >= self.freedom + 1:
-            t = float(stats.t.ppf((1 + level) / 2, self.freedom))
-        else:
-            ratio = n * float(stats.beta.ppf(level, 0.5, (n - 1) / 2))
-            t = float(np.sqrt(ratio * self.freedom / (self.freedom + 1 - ratio)))
-        return self.value - t * self.error, self.value + t * self.error
-
-    @property
-    def inner(self) -> tuple[float, float]:
-        """The 90 % interval that equivalence is judged by.
-
-        Where a difference comes out small by chance its error comes out small too, if the contributions are
-        skewed, and `equivalent` is said too often. The end that is thus too near is moved out, by the term of
-        order 1/√n; the other stays, and none goes beyond the 95 % interval.
-
-        Source: Hall, "On the removal of skewness by transformation", J. R. Stat. Soc. B 54 (1992), 221–228;
-        of pairs, Helmers, "On the Edgeworth expansion and the bootstrap approximation for a Studentized
-        U-statistic", Ann. Statist. 19 (1991), 470–484.
-        """
-        low, high = self.interval(INNER_LEVEL)
-        if not np.isfinite(self.value) or self.error == 0:
-            return low, high
-        furthest = self.interval(LEVEL)
-        square = float(stats.norm.ppf((1 + INNER_LEVEL) / 2)) ** 2
-        lean = (self.third * (2 * square + 1) / 6 + self.cross * (square + 1)) / self.error**2
-        return max(furthest[0], low + min(lean, 0.0)), min(furthest[1], high + max(lean, 0.0))
 
 
 class Jackknife:
@@ -213,14 +88,11 @@ class Jackknife:
     ) -> tuple[list[tuple[float, float]], tuple[float, float, float]]:
         """Variance and degrees of freedom of anomalous and of normal groups; `peak`, `third` and `cross`."""
         left = self._lefts(recipe)[metric] - self._lefts(against)[metric]
-        folds = self._folds(recipe) if metric in names_of("ranking") else 1
         parts, swayed = [], np.zeros(len(left))
         for kind in (True, False):
             own = self.kind == kind
             if own.sum() > 1:
-                # A ranking is a mean over folds: a group weighs as one of its own fold's.
-                beside = max(own.sum() / folds, 2.0)
-                swayed[own] = (left[own].mean() - left[own]) * np.sqrt((beside - 1) / beside)
+                swayed[own] = (left[own].mean() - left[own]) * self._weight(recipe, metric, own)
                 parts.append((float((swayed[own] ** 2).sum()), float(own.sum() - 1)))
         whole = sum(variance for variance, _ in parts)
         third = float((swayed**3).sum())
@@ -235,6 +107,17 @@ class Jackknife:
         cross = float(by_group[rows] @ table @ by_group[columns])
         shared = [(share * variance, freedom) for variance, freedom in parts]
         return shared, (float((swayed**4).sum()), third, cross)
+
+    def _weight(self, recipe: str, metric: str, own: NDArray[np.bool_]) -> float:
+        """How much a group sways a metric, for what leaving it out does to the metric."""
+        count, groups = int(own.sum()), self.counts.shape[1]
+        if metric in names_of("ranking"):
+            # A ranking is a mean over folds: a group weighs as one of its class and its own fold.
+            beside = max(count / self._folds(recipe), 2.0)
+            return float(np.sqrt((beside - 1) / beside))
+        # A mean over all rows: where a group is left out, those of both classes have a larger share.
+        rest = 1 - float((self.counts[own] == 0).sum(axis=1).mean()) / groups
+        return float(np.sqrt(count / (count - 1)) * rest)
 
     def _drawn(self, recipe: str, against: str, metric: str) -> list[tuple[float, float]]:
         """Variance from the bootstrap over groups."""

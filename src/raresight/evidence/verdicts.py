@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from raresight.evidence.difference import Difference
 from raresight.evidence.estimates import Evidence
-from raresight.evidence.influence import JUDGED, STEPS, Difference, Jackknife
+from raresight.evidence.influence import JUDGED, STEPS, Jackknife
 from raresight.evidence.intervals import LEVEL
 from raresight.evidence.metrics import METRICS, SPECIFICITY_KEPT
 
