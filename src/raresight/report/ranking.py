@@ -83,7 +83,7 @@ def write_ranking_figure(ranking: BalanceRanking, folder: Path, name: str = "ran
     RunError
         If a file cannot be written.
     """
-    svg = render(lambda palette: ranking_figure(ranking, palette), PAGE, name, "svg").decode()
+    svg: str = render(lambda palette: ranking_figure(ranking, palette), PAGE, name, "svg").decode()
     png = render(lambda palette: ranking_figure(ranking, palette), PAPER, name, "png")
     write_whole(folder / f"{name}.svg", for_file(svg))
     write_whole(folder / f"{name}.png", png)
@@ -170,8 +170,8 @@ def ranking_sentences(ranking: BalanceRanking) -> list[str]:
     if sets < TRUSTED_SETS:
         found.append(
             f"With {sets} sets the test has little power and its p is rough; about {TRUSTED_SETS} are "
-            "needed. That balances are not told apart does not show that they are equal: the verdicts on each "
-            "set say that."
+            "needed. That balances are not told apart does not show that they are equal: the verdicts on "
+            "each set say that."
         )
     if ranking.left_out:
         found.append(f"Left out: {'; '.join(ranking.left_out)}.")
