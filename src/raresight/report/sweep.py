@@ -129,9 +129,7 @@ def _panel(
     panel.set_xscale("log")
     panel.set_xticks(ratios, [f"{ratio:g}" for ratio in ratios])
     panel.xaxis.set_minor_locator(mpl.ticker.NullLocator())
-    panel.yaxis.set_major_formatter(
-        lambda value, _: decimal(value, 2, sign=True) if abs(value) > 1e-9 else "0"
-    )
+    panel.yaxis.set_major_formatter(lambda value, _: _tick(value))
     panel.grid(axis="y")
     panel.set_axisbelow(True)
     panel.axhline(0, color=palette.muted, linewidth=0.9)
@@ -148,6 +146,13 @@ def _panel(
             alpha=0.13,
             linewidth=0,
         )
+
+
+def _tick(value: float) -> str:
+    """Write a tick with as many digits as it has: +.005, +.10, 0."""
+    if abs(value) < 1e-9:
+        return "0"
+    return decimal(value, 2 if abs(100 * value - round(100 * value)) < 1e-6 else 3, sign=True)
 
 
 def _metric_title(metric: str) -> str:
