@@ -39,7 +39,7 @@ BALANCES = ("none", "class-weight", "random-over", "smote", "smote-enn", "border
 MODELS = ("svm", "rf", "logistic")
 CNN_BALANCES = ("none", "class-weight", "smote")
 CNN_RATIOS = (1, 20)
-CNN_IMAGES = 300
+CNN_IMAGES = 200
 """Of each set at most; 90 networks are trained."""
 
 METRICS = ("auroc", "sensitivity_at_95_specificity", "brier")
