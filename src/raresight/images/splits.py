@@ -82,10 +82,10 @@ def stratified_group_folds(y: NDArray[Any], groups: NDArray[Any], folds: int, se
     fewest, label = min(scarce, key=lambda pair: pair[0])
     if fewest < folds:
         raise DataError(
-            f"class {label!r} has only {fewest} group{'s' * (fewest != 1)} (patients, near duplicates) "
+            f"class {str(label)!r} has only {fewest} group{'s' * (fewest != 1)} (patients, near duplicates) "
             f"for {folds} folds; use --folds {fewest} or add images"
             if fewest > 1
-            else f"class {label!r} has one group (patient, near duplicates) only, so it cannot be both "
+            else f"class {str(label)!r} has one group (patient, near duplicates) only, so it cannot be both "
             "trained on and tested"
         )
     shares = counts / counts.sum(axis=0)
