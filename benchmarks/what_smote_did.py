@@ -262,7 +262,8 @@ def picture(sweep: rs.Sweep, folder: Path) -> Path:
     path = folder / "figures" / "sweep.png"
     with Image.open(path) as image:
         small = image.convert("RGB").resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS)
-    small.quantize(64).save(path, optimize=True)
+    # Not reduced to a palette: two balances would get one colour. About 110 kB.
+    small.save(path, optimize=True)
     return path
 
 
