@@ -119,7 +119,7 @@ def compare(
         repeats=repeats,
         inner_folds=inner_folds,
         tune=tune,
-        imbalance=imbalance,
+        imbalance=None if imbalance is None else float(imbalance),  # 20 and 20.0 are one run
         seed=seed,
         groups=groups,
         calibration=calibration,
