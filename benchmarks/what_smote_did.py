@@ -263,7 +263,7 @@ def picture(sweep: rs.Sweep, folder: Path) -> Path:
     with Image.open(path) as image:
         small = image.convert("RGB").resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS)
     # Not reduced to a palette: two balances would get one colour. About 110 kB.
-    small.save(path, optimize=True)
+    small.quantize(256, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
     return path
 
 
