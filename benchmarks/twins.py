@@ -27,6 +27,7 @@ from raresight.images.preprocess import Preprocess
 from raresight.images.store import ImageStore, build_store
 from raresight.images.twins import (
     Twins,
+    cluster_twins,
     compare_pixels,
     contradictory_groups,
     find_twins,
@@ -133,6 +134,16 @@ def recall(store: ImageStore, own: Twins) -> tuple[dict[str, float], float, floa
     return shares, float(np.mean(strange)), seconds
 
 
+def stricter(twins: Twins, split: np.ndarray) -> str:
+    """Test images with a training twin, were the limit of agreement higher."""
+    counts = []
+    for limit in (0.85, 0.9, 0.95, 0.97):
+        kept = twins.exact | (twins.correlation >= limit)
+        fewer = cluster_twins(len(split), twins.pairs[kept], twins.exact[kept], twins.correlation[kept])
+        counts.append(f"{len(split_twins(fewer, split))} at {limit:g}")
+    return ", ".join(counts)
+
+
 def draw_pairs(store: ImageStore, twins: Twins, path: Path, count: int = 60, side: int = 150) -> None:
     """The pairs that agree least, and as many at random."""
     near = np.flatnonzero(~twins.exact)
@@ -178,7 +189,7 @@ def main() -> None:
         split = store.manifest.table.get("split")
         across = "–"
         if split is not None and (split == "test").any():
-            across = f"{len(split_twins(twins, split.to_numpy()))} of {(split == 'test').sum()}"
+            across = f"{len(split_twins(twins, split.to_numpy()))} of {(split == 'test').sum()} ({stricter(twins, split.to_numpy())})"
         shares, strange, seconds = recall(store, twins)
         counted.append(
             f"| {name} | {len(store):,} | {1000 * seconds:.1f} | {len(groups)} | {sum(len(g.rows) for g in groups):,} "
