@@ -194,3 +194,15 @@ def test_titles_follow_the_paper_and_tell_apart_what_would_be_the_same():
         "SVM on pca (original)",
         "CNN (SMOTE[k_neighbors=3])",
     ]
+
+
+def test_no_ranking_is_claimed_of_random_training_with_too_few_repeats(made_up):
+    plain, smote = "cnn@pixels+none", "cnn@pixels+smote"
+    predictions, thresholds = made_up(recipes={plain: 0.7, smote: 0.7})
+    predictions.loc[(predictions["recipe"] == smote) & (predictions["label"] == 1), "score"] += 1.0
+    settings = settings_of(plain, smote)
+    for recipe in settings["recipes"]:
+        recipe["stochastic"] = True
+    made = summarise(predictions, thresholds, [], settings, resamples=300)
+    assert {v["decision"] for v in made["verdicts"]} == {"inconclusive"}
+    assert "ranking that is not decided, because" in made["effects"][0]["sentence"]

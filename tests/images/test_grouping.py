@@ -19,6 +19,7 @@ from raresight.images.grouping import (
 )
 from raresight.images.preprocess import Preprocess
 from raresight.images.store import build_store
+from raresight.images.twins import find_twins
 
 FOUND = {
     "groups": 3,
@@ -127,3 +128,12 @@ def test_what_groups_cannot_rule_out_in_words():
 
 def test_a_run_from_before_duplicates_were_sought_says_nothing():
     assert grouping_sentences("auto", {"images": 400}) == grouping_warnings("auto", {"images": 400}) == []
+
+
+def test_neighbouring_slices_of_one_patient_are_no_duplicates():
+    images = rs.load("phantom:brain?n=80&anomalies=0.3&seed=5")
+    store = build_store(images)
+    assert len(find_twins(store).groups()) > 0
+    grouping = group_images(images, store)
+    assert grouping.facts(store.manifest)["duplicates"]["groups"] == 0
+    assert (grouping.names == store.manifest.groups()).all()

@@ -16,7 +16,9 @@ SMALL = 0.01
 Change = Mapping[str, float | None]
 
 
-def effects(evidence: Evidence, recipes: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
+def effects(
+    evidence: Evidence, recipes: Iterable[Mapping[str, str]], undecided: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
     """Compare every balance with ``none``, for the same model and representation, on the same rows.
 
     Parameters
@@ -24,6 +26,8 @@ def effects(evidence: Evidence, recipes: Iterable[Mapping[str, str]]) -> list[di
     evidence : Evidence
     recipes : iterable of mappings
         ``id``, ``model``, ``representation``, ``balance`` of each recipe.
+    undecided : mapping, optional
+        Recipe → why its verdict on AUROC cannot be given, whatever the interval.
 
     Returns
     -------
@@ -45,29 +49,41 @@ def effects(evidence: Evidence, recipes: Iterable[Mapping[str, str]]) -> list[di
             **{part: row[part] for part in ("model", "representation", "balance")},
             "changes": changes,
         }
-        found.append({**effect, "sentence": sentence(effect) + _learned_threshold(evidence, effect)})
+        said = sentence(effect, (undecided or {}).get(row["id"], ""))
+        found.append({**effect, "sentence": said + _learned_threshold(evidence, effect)})
     return found
 
 
-def sentence(effect: Mapping[str, Any]) -> str:
-    """Say what a balance did, and no more than the intervals bear out."""
+def sentence(effect: Mapping[str, Any], undecided: str = "") -> str:
+    """Say what a balance did, and no more than the intervals and the verdict bear out."""
     changes = effect["changes"]
     who = f"{effect['model']}@{effect['representation']}"
     decided = [f"{name} {_moved(changes[name])}" for name in ("sensitivity", "specificity")]
     return (
         f"With {balance_title(effect['balance'])}, {who}'s {decided[0]} and its {decided[1]} at the default "
-        f"threshold, while AUROC {_ranking_moved(changes['auroc'])}: {conclusion(changes)}."
+        f"threshold, while AUROC {_ranking_moved(changes['auroc'])}: {conclusion(changes, undecided)}."
     )
 
 
-def conclusion(changes: Mapping[str, Change]) -> str:
-    """Draw the cautious conclusion from the changes' 95 % intervals."""
+def conclusion(changes: Mapping[str, Change], undecided: str = "") -> str:
+    """Draw the cautious conclusion from the changes' 95 % intervals.
+
+    Parameters
+    ----------
+    changes : mapping
+        Metric → change.
+    undecided : str
+        Why no verdict on the ranking can be given: intervals over groups do not know how training by chance
+        differs. Then neither a better nor a worse ranking is claimed.
+    """
     decided = any(is_clear(changes[name]) for name in ("sensitivity", "specificity"))
     ranking = changes["auroc"]
     if is_small(ranking):
         if decided:
             return "a moved threshold, not a better ranking"
         return "a small change of the ranking alone" if is_clear(ranking) else "no clear change"
+    if is_clear(ranking) and undecided:
+        return f"a change of the ranking that is not decided, because {undecided}"
     if is_clear(ranking):
         return (
             "a better ranking of the images"

@@ -10,10 +10,11 @@ import pandas as pd
 from raresight.evidence.deployment import at_prevalence, calibration_of
 from raresight.evidence.estimates import Evidence, Thresholds, folds_left_out, weigh
 from raresight.evidence.intervals import LEVEL, RESAMPLES
-from raresight.evidence.judgement import judge_balances, recommendation
+from raresight.evidence.judgement import BASELINES, judge_balances, recommendation
 from raresight.evidence.metrics import METRICS, names_of
 from raresight.evidence.names import split_id
 from raresight.evidence.sentences import effects, ranking_sentence
+from raresight.evidence.verdicts import HEADLINE
 
 
 def summarise(
@@ -65,7 +66,9 @@ def summarise(
     if stated is not None:
         for row in rows:
             row["at_prevalence"] = at_prevalence(evidence, row["recipe"], float(stated))
-    found, judged = effects(evidence, parts), judge_balances(evidence, parts)
+    judged = judge_balances(evidence, parts)
+    ranking = [row for row in judged if row["metric"] == HEADLINE and row["against"] == BASELINES[0]]
+    found = effects(evidence, parts, {row["recipe"]: row["reason"] for row in ranking})
     first = ranking_sentence(rows)
     return {
         "recipes": rows,

@@ -17,6 +17,7 @@ from raresight.images.twins import (
     ALWAYS_MERGED,
     LARGEST_SHARE,
     Twins,
+    cluster_twins,
     contradictory_groups,
     find_twins,
     twin_groups,
@@ -127,7 +128,16 @@ def group_images(
     if choice == "off":
         return Grouping(choice, named, named, None)
     twins = twins_as_they_are(images, store, progress)
+    if choice == "auto":
+        twins = _without_neighbours(twins, named)
     return Grouping(choice, twin_groups(named, twins.cluster), named, twins)
+
+
+def _without_neighbours(twins: Twins, patients: NDArray[np.str_]) -> Twins:
+    """Leave out near twins of one patient: neighbouring slices more often than copies, together anyway."""
+    first, second = patients[twins.pairs].T
+    kept = twins.exact | (first != second)
+    return cluster_twins(len(patients), twins.pairs[kept], twins.exact[kept], twins.correlation[kept])
 
 
 def twins_as_they_are(
