@@ -137,7 +137,7 @@ def test_sample_weights_move_the_scores():
 
 
 def test_the_validation_part_is_group_aware_and_holds_both_classes(monkeypatch):
-    from raresight.detect import cnn
+    from raresight.detect import network
 
     seen = {}
 
@@ -145,7 +145,7 @@ def test_the_validation_part_is_group_aware_and_holds_both_classes(monkeypatch):
         seen["train"], seen["held"] = train.images.rows, held.images.rows
         return []
 
-    monkeypatch.setattr(cnn, "train_network", spy)
+    monkeypatch.setattr(network, "train_network", spy)
     X, y = spots(60)
     groups = np.repeat(np.arange(20), 3)
     CNN(**SMALL).fit(X, y, groups=groups)

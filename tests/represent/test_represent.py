@@ -10,7 +10,8 @@ import raresight as rs
 from raresight.errors import OptionError
 from raresight.images.preprocess import Preprocess
 from raresight.images.store import ImageStore, build_store
-from raresight.represent.backbones import OnnxBackbone, lite0_module, lite0_onnx
+from raresight.networks.lite0 import Lite0
+from raresight.represent.backbones import OnnxBackbone, lite0_onnx
 from raresight.represent.embedding import Embedding
 from raresight.represent.pca import PrincipalComponents
 from raresight.represent.pixels import Pixels, reduce_pixels
@@ -26,7 +27,7 @@ def test_onnx_embedding_equals_pytorch():
 
     pixels = np.random.default_rng(0).integers(0, 255, (3, 224, 224, 3), np.uint8)
     with torch.no_grad():
-        expected = lite0_module()(torch.from_numpy(pixels.astype(np.float32))).numpy()
+        expected = Lite0()(torch.from_numpy(pixels.astype(np.float32))).numpy()
     assert np.abs(OnnxBackbone(lite0_onnx())(pixels) - expected).max() <= 1e-4
 
 

@@ -68,6 +68,9 @@ def compare(
         str | None,
         typer.Option(help="Normal images for each anomalous one in training rows; several make a sweep."),
     ] = None,
+    anomalies: Annotated[
+        int | None, typer.Option(help="Labelled anomalies kept in training rows; 0: one-class models only.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of splits, samplers and detectors.")] = 0,
     groups: Annotated[
         str,
@@ -150,6 +153,7 @@ def compare(
         "repeats": repeats,
         "inner_folds": inner_folds,
         "tune": tune,
+        "anomalies": anomalies,
         "seed": seed,
         "groups": groups,
         "calibration": calibration,

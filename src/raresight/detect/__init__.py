@@ -15,5 +15,10 @@ DETECTORS = Registry(
         "cnn": Entry(
             "raresight.detect.cnn:CNN", "compact residual network, trained from scratch", "He et al. 2016"
         ),
+        "knn": Entry(
+            "raresight.detect.memory:NearestNeighbours",
+            "one-class: distance to the nearest normal rows",
+            "Bergman et al. 2020",
+        ),
     },
 )

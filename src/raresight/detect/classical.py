@@ -5,61 +5,47 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
+from raresight.detect.base import Detector, flatten
+
 Array = NDArray[Any]
 
 
-class ClassicalDetector(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Base of the detectors that wrap a scikit-learn classifier.
+class ClassicalDetector(ClassifierMixin, Detector):  # type: ignore[misc]
+    """Base of the detectors that wrap a scikit-learn classifier."""
 
-    Attributes
-    ----------
-    sees : str
-        The representation taken when none is named.
-    scaled : bool
-        Whether rows are standardised first, by the mean and deviation of the real training rows.
-    network : bool
-        Whether one inner split takes the place of inner folds.
-    logits : bool
-        Whether the score is the log odds of an anomaly.
-    stochastic : bool
-        Whether training again with another seed gives another detector.
-    default_threshold : float
-        The score from which an image is called anomalous when no rule was learned.
-    """
-
-    sees = "embedding"
     scaled = True
-    network = False
-    logits = False
-    stochastic = False
-    default_threshold = 0.0
 
     def _classifier(self) -> Any:
         raise NotImplementedError
 
     def fit(
-        self, X: Array, y: Array, groups: Array | None = None, sample_weight: Array | None = None
+        self,
+        X: Any,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Learn from (n, …) rows; images are flattened and integers scaled to 0 … 1."""
         self.classifier_ = self._classifier().fit(flatten(X), y, sample_weight=sample_weight)
         self.classes_ = self.classifier_.classes_
+        self.dtype_ = X.dtype
         return self
 
     def decision_function(self, X: Array) -> NDArray[np.float64]:
         """Score (n, …) rows, higher = more anomalous."""
-        scores: NDArray[np.float64] = self.classifier_.decision_function(flatten(X))
-        return scores
+        return np.asarray(self.classifier_.decision_function(flatten(X)), np.float64)
 
     def predict(self, X: Array) -> Array:
         """Call each row by the default threshold."""
-        called: Array = self.classes_[(self.decision_function(X) >= self.default_threshold).astype(int)]
+        anomalous = self.decision_function(X) >= (self.default_threshold or 0)
+        called: Array = self.classes_[anomalous.astype(int)]
         return called
 
 
@@ -87,6 +73,19 @@ class SVM(ClassicalDetector):
         anomalous = expit(self.decision_function(X))
         return np.column_stack([1 - anomalous, anomalous])
 
+    def scorer(self) -> Any:
+        """Give the kernel expansion as a torch module."""
+        from raresight.detect.kernels import KernelExpansion
+
+        fitted = self.classifier_
+        return KernelExpansion(
+            fitted.support_vectors_,
+            fitted.dual_coef_[0],
+            float(fitted.intercept_[0]),
+            fitted._gamma,
+            self.dtype_,
+        )
+
     @staticmethod
     def search_space(trial: Any) -> dict[str, Any]:
         """Options that tuning tries."""
@@ -105,7 +104,9 @@ class _ScaledSVC:
     def fit(self, X: Array, y: Array, sample_weight: Array | None = None) -> SVC:
         variance = float(X.var()) or 1.0
         gamma = self.width / (X.shape[1] * variance)
-        return SVC(C=self.C, gamma=gamma, cache_size=500).fit(X, y, sample_weight=sample_weight)
+        return SVC(C=self.C, gamma=gamma, cache_size=500, random_state=0).fit(
+            X, y, sample_weight=sample_weight
+        )
 
 
 class RandomForest(ClassicalDetector):
@@ -182,15 +183,13 @@ class Logistic(ClassicalDetector):
         shares: NDArray[np.float64] = self.classifier_.predict_proba(flatten(X))
         return shares
 
+    def scorer(self) -> Any:
+        """Give the linear function as a torch module."""
+        from raresight.detect.kernels import Linear
+
+        return Linear(self.classifier_.coef_[0], float(self.classifier_.intercept_[0]), self.dtype_)
+
     @staticmethod
     def search_space(trial: Any) -> dict[str, Any]:
         """Options that tuning tries."""
         return {"C": trial.suggest_float("C", 1e-4, 1.0, log=True)}
-
-
-def flatten(X: Array) -> Array:
-    """Give (n, features) floats of any (n, …) array; integers are scaled to 0 … 1."""
-    flat = X.reshape(len(X), -1)
-    if flat.dtype.kind in "ui":
-        return flat.astype(np.float32) / np.float32(np.iinfo(flat.dtype).max)
-    return flat

@@ -45,7 +45,7 @@ def check_balance(balance: Spec, detector: Any, seen: Spec) -> None:
     Parameters
     ----------
     balance : Spec
-    detector : class
+    detector : Detector
     seen : Spec
         The representation that the detector sees.
 
@@ -62,7 +62,7 @@ def check_balance(balance: Spec, detector: Any, seen: Spec) -> None:
     if (needs == "network" and not detector.network) or (needs == "logits" and not detector.logits):
         what = "a loss of its own" if needs == "network" else "log odds for a score"
         raise OptionError(
-            f"{balance.name} needs a detector with {what}, which {detector.__name__} has not; "
+            f"{balance.name} needs a detector with {what}, which {type(detector).__name__} has not; "
             "it takes class-weight, class-balanced and threshold"
         )
     if getattr(sampler, "images", False) and spaces:
@@ -73,7 +73,7 @@ def check_balance(balance: Spec, detector: Any, seen: Spec) -> None:
     blend = spaces.get("blend")
     if blend is not None and blend.name not in ("pixels", LATENT, seen.name):
         raise OptionError(
-            f"rows blended as {blend} cannot be turned into {seen}, which {detector.__name__} sees; "
+            f"rows blended as {blend} cannot be turned into {seen}, which {type(detector).__name__} sees; "
             f"blend in pixels, latent or {seen.name}"
         )
 

@@ -23,7 +23,7 @@ from raresight.experiment.balancing import Balancing, split_balance
 from raresight.experiment.inner import VALIDATION_SHARE
 from raresight.experiment.protocol import Protocol, task_seed
 from raresight.experiment.recipe import Recipe
-from raresight.images.splits import Rows, drop_anomalies, inner_split, stratified_group_folds
+from raresight.images.splits import Rows, inner_split, stratified_group_folds
 from raresight.images.store import ImageStore
 from raresight.represent import REPRESENTATIONS
 
@@ -74,8 +74,7 @@ def run_leaky(task: LeakyTask, store: ImageStore, protocol: Protocol) -> pd.Data
     """
     recipe, seed = task.recipe, task_seed(protocol.seed, task.repeat)
     y, rows = store.manifest.y, np.arange(len(store))
-    if protocol.imbalance is not None:
-        rows = drop_anomalies(y, rows, rows, protocol.imbalance, seed)
+    rows = protocol.thinned(y, rows, rows, seed)
     space = recipe.representation.make(REPRESENTATIONS).fit(store, rows)
     X = space.transform(store, rows)
     balancing = Balancing.of(recipe.balance, store, rows, seed, None, recipe.device)
@@ -114,9 +113,11 @@ def run_leaky(task: LeakyTask, store: ImageStore, protocol: Protocol) -> pd.Data
 def _network_scores(
     detector: Any, whole: Any, label: Array, train: Rows, test: Rows, seed: int
 ) -> NDArray[np.float64]:
+    from raresight.networks.rows import Subset
+
     learn, held = (train[part] for part in inner_split(label[train], train, VALIDATION_SHARE, seed))
-    detector.fit(_Some(whole, learn), label[learn], validation=(_Some(whole, held), label[held]))
-    scores: NDArray[np.float64] = detector.decision_function(_Some(whole, test))
+    detector.fit(Subset(whole, learn), label[learn], validation=(Subset(whole, held), label[held]))
+    scores: NDArray[np.float64] = detector.decision_function(Subset(whole, test))
     return scores
 
 
@@ -124,19 +125,3 @@ def _related(plan: SynthesisPlan, train: Rows, test: Rows) -> NDArray[np.bool_]:
     origins: Sequence[Rows] = [np.concatenate([plan.keep, part]) for part in (plan.base, plan.partner)]
     learned = np.concatenate([origin[train] for origin in origins])
     return np.isin(origins[0][test], learned) | np.isin(origins[1][test], learned)
-
-
-class _Some:
-    """Some rows of a balanced set, made when they are read."""
-
-    def __init__(self, whole: Any, rows: Rows) -> None:
-        self.whole, self.rows = whole, rows
-        self.shape = (len(rows), *whole.shape[1:])
-        self.dtype, self.ndim = whole.dtype, whole.ndim
-        self.n_real = int((rows < whole.n_real).sum())
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: Any) -> Array:
-        return np.asarray(self.whole[self.rows[index]])

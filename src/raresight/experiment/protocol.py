@@ -13,7 +13,15 @@ from raresight.errors import DataError, OptionError
 from raresight.evidence.calibration import CALIBRATIONS
 from raresight.evidence.prevalence import check_prevalence
 from raresight.evidence.thresholds import DEFAULT_RULES, parse_rules
-from raresight.images.splits import Split, check_groups, group_splits, published_split
+from raresight.images.splits import (
+    Rows,
+    Split,
+    check_groups,
+    drop_anomalies,
+    group_splits,
+    keep_anomalies,
+    published_split,
+)
 
 Splitting = Literal["folds", "published"]
 
@@ -33,6 +41,9 @@ class Protocol:
         Settings tried for each recipe in each outer fold; 0 keeps the defaults.
     imbalance : float or None
         Normal images for each anomalous one in the training rows.
+    anomalies : int or None
+        Labelled anomalous images kept in the training rows, whole groups at a time; 0 leaves none, which only
+        one-class detectors can do with.
     seed : int
     groups : str
         ``"auto"``, ``"off"`` or a column of the manifest.
@@ -52,6 +63,7 @@ class Protocol:
     inner_folds: int = 3
     tune: int = 0
     imbalance: float | None = None
+    anomalies: int | None = None
     seed: int = 0
     groups: str = "auto"
     calibration: str = "beta"
@@ -70,7 +82,10 @@ class Protocol:
             raise OptionError(
                 f"--imbalance {self.imbalance:g} is below 1; write 20 for 20 normal to 1 anomalous"
             )
-
+        if self.anomalies is not None and self.anomalies < 0:
+            raise OptionError(f"--anomalies {self.anomalies} is below 0; write how many to keep")
+        if self.anomalies is not None and self.imbalance is not None:
+            raise OptionError("--anomalies and --imbalance both drop anomalies; choose one")
         CALIBRATIONS[self.calibration]
         object.__setattr__(self, "thresholds", parse_rules(self.thresholds))
         if self.prevalence is not None:
@@ -102,9 +117,18 @@ class Protocol:
             check_groups(groups, split.train, split.test)
             yield split
 
+    def thinned(self, y: NDArray[np.int64], groups: NDArray[Any], train: Rows, seed: int) -> Rows:
+        """Drop anomalies from training rows, as `imbalance` or `anomalies` says."""
+        if self.anomalies is not None:
+            return keep_anomalies(y, groups, train, self.anomalies, seed)
+        return train if self.imbalance is None else drop_anomalies(y, groups, train, self.imbalance, seed)
+
     def settings(self) -> dict[str, Any]:
         """Everything that decides the result; a published split has no folds."""
-        return asdict(self) | ({"folds": 1} if self.split == "published" else {})
+        found = asdict(self) | ({"folds": 1} if self.split == "published" else {})
+        if self.anomalies is None:
+            del found["anomalies"]
+        return found
 
 
 def task_seed(*parts: int) -> int:

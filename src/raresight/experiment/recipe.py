@@ -54,13 +54,23 @@ class Recipe:
             "model": str(self.model),
             "representation": str(self.representation),
             "balance": str(self.balance),
-            "stochastic": bool(DETECTORS[self.model.name].load().stochastic),
+            "stochastic": bool(self.detector.stochastic),
         }
 
     @property
     def network(self) -> bool:
         """Whether the detector is a network: one inner split takes the place of inner folds."""
-        return bool(DETECTORS[self.model.name].load().network)
+        return bool(self.detector.network)
+
+    @property
+    def one_class(self) -> bool:
+        """Whether the detector learns from normal rows only."""
+        return bool(self.detector.one_class)
+
+    @property
+    def detector(self) -> Any:
+        """The detector, untrained, as the model's options make it."""
+        return self.model.make(DETECTORS)
 
     @property
     def takes_device(self) -> bool:
@@ -189,6 +199,8 @@ def make_recipes(
 ) -> list[Recipe]:
     """Cross models with balances (and representations).
 
+    A one-class detector has no use for a balance: it stands there once, with ``none``.
+
     Parameters
     ----------
     models, balance : sequences of str
@@ -209,14 +221,44 @@ def make_recipes(
     spaces = [representation] if isinstance(representation, str) else list(representation or [])
     recipes: list[Recipe] = []
     for model in map(parse_spec, models):
-        detector = DETECTORS[model.name].load()
-        model.make(DETECTORS)
-        seen = ["pixels"] if detector.network else (spaces or [detector.sees])
-        for space in map(parse_spec, seen):
+        detector = model.make(DETECTORS)
+        for space in _spaces(detector, spaces):
             space.make(REPRESENTATIONS)
-            for balancing in map(parse_spec, balance):
+            for balancing in [Spec("none")] if detector.one_class else map(parse_spec, balance):
                 check_balance(balancing, detector, space)
                 recipe = Recipe(model, space, balancing)
                 if recipe not in recipes:
                     recipes.append(recipe)
     return recipes
+
+
+def _spaces(detector: Any, named: list[str]) -> list[Spec]:
+    """Give the representations named that a detector can take, or else its own."""
+    specs = [parse_spec(space) for space in named]
+    if detector.takes is not None:
+        specs = [space for space in specs if space.name in detector.takes]
+    return specs or [parse_spec(detector.sees)]
+
+
+def recipe_notices(recipes: Sequence[Recipe], balance: Sequence[str]) -> list[str]:
+    """Say which recipes were left out, or learn from less than the user may think.
+
+    Parameters
+    ----------
+    recipes : sequence of Recipe
+        As `make_recipes` gave them.
+    balance : sequence of str
+        As the user named them.
+    """
+    names = list(dict.fromkeys(recipe.model.name for recipe in recipes if recipe.one_class))
+    if not names:
+        return []
+    are = "learn" if len(names) > 1 else "learns"
+    told = [
+        f"{', '.join(names)} {are} from normal images only; anomalies among the training rows serve for "
+        "calibration and learned thresholds, and the default threshold is the 95 % quantile of normal scores"
+    ]
+    skipped = [name for name in balance if parse_spec(name).name != "none"]
+    if skipped:
+        told.append(f"{', '.join(skipped)} with {', '.join(names)} was skipped: there is nothing to balance")
+    return told

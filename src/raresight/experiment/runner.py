@@ -14,7 +14,7 @@ from raresight.experiment.balancing import prepare_gram
 from raresight.experiment.external import External, prepare_external
 from raresight.experiment.leaky import LeakyTask, leaky_tasks, run_leaky
 from raresight.experiment.protocol import Protocol, Splitting
-from raresight.experiment.recipe import Recipe, make_recipes
+from raresight.experiment.recipe import Recipe, make_recipes, recipe_notices
 from raresight.experiment.run import Run, locked, open_run
 from raresight.experiment.settings import run_settings
 from raresight.experiment.task import Task, run_task
@@ -24,8 +24,7 @@ from raresight.images.manifest import Manifest
 from raresight.images.preprocess import Preprocess
 from raresight.images.store import ImageStore, build_store
 from raresight.progress import Progress, Say, silent, unsaid
-from raresight.represent.embedding import Embedding
-from raresight.represent.pixels import Pixels
+from raresight.represent import REPRESENTATIONS
 
 
 def compare(
@@ -39,6 +38,7 @@ def compare(
     inner_folds: int = 3,
     tune: int = 0,
     imbalance: float | None = None,
+    anomalies: int | None = None,
     seed: int = 0,
     groups: str = "auto",
     calibration: str = "beta",
@@ -70,7 +70,8 @@ def compare(
         Names that ``raresight list`` shows, options in brackets: ``"smote[k_neighbors=3]"``.
     representation : str or sequence of str, optional
         What the models other than networks see; ``"embedding"`` by default.
-    folds, repeats, inner_folds, tune, imbalance, seed, groups, calibration, thresholds, prevalence, split
+    folds, repeats, inner_folds, tune, imbalance, anomalies, seed, groups, calibration, thresholds, \
+prevalence, split
         See `Protocol`.
     external : Manifest, optional
         Another labelled set that every fold's recipes are scored on too; images that also stand in `images`
@@ -120,6 +121,7 @@ def compare(
         inner_folds=inner_folds,
         tune=tune,
         imbalance=None if imbalance is None else float(imbalance),  # 20 and 20.0 are one run
+        anomalies=anomalies,
         seed=seed,
         groups=groups,
         calibration=calibration,
@@ -155,6 +157,8 @@ class Work:
     external : External or None
     settings : dict
         What ``run.json`` will hold.
+    notices : list of str
+        Which recipes were left out, and the like.
     """
 
     store: ImageStore
@@ -164,6 +168,7 @@ class Work:
     leaky: list[LeakyTask]
     external: External | None
     settings: dict[str, Any]
+    notices: list[str]
 
     @property
     def identity(self) -> str:
@@ -171,7 +176,9 @@ class Work:
         return str(self.settings["identity"])
 
     def tell(self, say: Say) -> None:
-        """Say what stays together, and what groups cannot rule out."""
+        """Say what was left out, what stays together, and what groups cannot rule out."""
+        for sentence in self.notices:
+            say(sentence)
         known = self.protocol.groups, self.settings["data"]
         for sentence in grouping_sentences(*known):
             say(sentence)
@@ -205,6 +212,11 @@ def plan_work(
     """
     protocol = Protocol(**judging)
     recipes = _on_device(make_recipes(models, balance, representation), device)
+    if protocol.anomalies == 0 and not all(recipe.one_class for recipe in recipes):
+        names = dict.fromkeys(recipe.model.name for recipe in recipes if not recipe.one_class)
+        raise OptionError(
+            f"--anomalies 0 leaves {', '.join(names)} nothing to learn from; name one-class models"
+        )
     if images.task != "binary":
         raise OptionError("compare judges normal against anomalous; leave out --task multiclass")
     images.groups(protocol.groups)
@@ -224,6 +236,7 @@ def plan_work(
         leaky_tasks(recipes, protocol) if leaky_twin else [],
         other,
         run_settings(store, grouping, recipes, protocol, command, splits[0], other),
+        recipe_notices(recipes, balance),
     )
 
 
@@ -256,10 +269,9 @@ def _prepare(
     """Compute once, before the workers start, what they all read."""
     spaces = {str(t.recipe.representation): t.recipe.representation for t in tasks}
     for spec in spaces.values():
-        if spec.name == "embedding":
-            Embedding(**spec.options).whole(store, progress)
-        elif spec.name == "pixels":
-            Pixels(**spec.options).whole(store)
+        space = spec.make(REPRESENTATIONS)
+        if not space.learned:
+            space.whole(store, progress)
     if not distances:
         return
     for recipe in {t.recipe.id: t.recipe for t in tasks}.values():

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from raresight.balance import SAMPLERS
 from raresight.detect import DETECTORS
+from raresight.errors import OptionError
 from raresight.experiment.inner import fit_with_inner
 from raresight.experiment.protocol import Protocol
 from raresight.experiment.recipe import Recipe
@@ -34,6 +35,8 @@ def tune(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     detector = DETECTORS[recipe.model.name].load()
+    if len(np.unique(store.manifest.y[train])) < 2:
+        raise OptionError("--tune needs anomalies to choose by, and --anomalies 0 leaves none")
 
     def objective(trial: optuna.Trial) -> float:
         options = {

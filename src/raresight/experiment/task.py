@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from raresight.experiment.inner import InnerScores, fit_with_inner
 from raresight.experiment.protocol import Protocol, task_seed
 from raresight.experiment.recipe import FittedRecipe, Recipe
 from raresight.experiment.search import tune
-from raresight.images.splits import Rows, Split, check_groups, drop_anomalies
+from raresight.images.splits import Rows, Split, check_groups
 from raresight.images.store import ImageStore
 
 
@@ -75,9 +76,7 @@ def run_task(
     recipe, split = task.recipe, task.split
     seed = task_seed(protocol.seed, split.repeat, split.fold)
     shared = check_groups(groups, split.train, split.test)
-    train = split.train
-    if protocol.imbalance is not None:
-        train = drop_anomalies(store.manifest.y, groups, train, protocol.imbalance, seed)
+    train = protocol.thinned(store.manifest.y, groups, split.train, seed)
     start = time.perf_counter()
     chosen = tune(recipe, store, groups, train, protocol, seed) if protocol.tune else recipe
     fitted, inner = fit_with_inner(chosen, store, groups, train, protocol.inner_folds, seed)
@@ -91,10 +90,7 @@ def run_task(
     prevalence = float(store.manifest.y[split.train].mean())
     chances = _Chances.learn(fitted, inner, protocol.calibration, prevalence)
     served_at = prevalence if protocol.prevalence is None else protocol.prevalence
-    rules = dict.fromkeys([*protocol.thresholds, *([chosen.rule] if chosen.rule else [])])
-    learned = {rule: parse_rule(rule).learn(inner.score, inner.label, served_at) for rule in rules}
-    default = learned[chosen.rule] if chosen.rule else float(fitted.detector.default_threshold)
-    thresholds = {"default": default, **learned}
+    thresholds = learn_thresholds(chosen, fitted, inner, protocol.thresholds, served_at)
     receipt = {
         "recipe": recipe.id,
         "repeat": split.repeat,
@@ -125,6 +121,36 @@ def run_task(
     return Result(frame, thresholds, receipt, other)
 
 
+NORMAL_QUANTILE = "specificity=0.95"
+"""The rule in place of a default threshold where scores have none of their own."""
+
+
+def learn_thresholds(
+    recipe: Recipe, fitted: FittedRecipe, inner: InnerScores, rules: Sequence[str], prevalence: float
+) -> dict[str, float]:
+    """Learn each rule's threshold from inner scores, those that need anomalies only where there are any.
+
+    Returns
+    -------
+    dict
+        Rule → value on the scale of the score; ``default`` is the balance's rule, the detector's own
+        threshold, or, where it has none, `NORMAL_QUANTILE`.
+    """
+    wanted = dict.fromkeys([*rules, *([recipe.rule] if recipe.rule else [])])
+    both = len(np.unique(inner.label)) == 2
+    learned = {
+        rule: parse_rule(rule).learn(inner.score, inner.label, prevalence)
+        for rule in wanted
+        if both or parse_rule(rule).kind == "specificity"
+    }
+    own = fitted.detector.default_threshold
+    if recipe.rule:
+        return {"default": learned[recipe.rule], **learned}
+    if own is None:
+        own = parse_rule(NORMAL_QUANTILE).learn(inner.score, inner.label, prevalence)
+    return {"default": float(own), **learned}
+
+
 @dataclass(frozen=True, slots=True)
 class _Chances:
     """From scores to probabilities at the set's own prevalence."""
@@ -137,10 +163,14 @@ class _Chances:
     def learn(cls, fitted: FittedRecipe, inner: InnerScores, method: str, prevalence: float) -> _Chances:
         if method == UNCALIBRATED:
             return cls(None, fitted.seen_prevalence, prevalence)
+        if len(np.unique(inner.label)) < 2:
+            return cls(None, float("nan"), prevalence)  # no anomaly is known: a score is all there is
         calibrator = CALIBRATIONS[method].load()().fit(inner.score, inner.label)
         return cls(calibrator, float(inner.label.mean()), prevalence)
 
     def of(self, score: NDArray[np.float64], raw: NDArray[np.float64]) -> NDArray[np.float64]:
+        if np.isnan(self.learned_at):
+            return np.full(len(score), np.nan)
         found = raw if self.calibrator is None else self.calibrator.predict(score)
         return prior_correction(found, self.learned_at, self.prevalence)
 

@@ -230,10 +230,31 @@ def drop_anomalies(y: NDArray[Any], groups: NDArray[Any], rows: Rows, ratio: flo
     int64 array
         The rows that stay, ascending; at least one anomalous group is among them.
     """
+    normal = int((y[rows] != 1).sum())
+    return keep_anomalies(y, groups, rows, max(1.0, normal / ratio), seed)
+
+
+def keep_anomalies(y: NDArray[Any], groups: NDArray[Any], rows: Rows, wanted: float, seed: int) -> Rows:
+    """Drop anomalies from training rows, whole groups at a time, until at most `wanted` are left.
+
+    With the same seed, what is left of fewer is part of what is left of more.
+
+    Parameters
+    ----------
+    y : (n,) int array
+        1 = anomalous.
+    groups : (n,) array
+    rows : int64 array
+        The training rows.
+    wanted : float
+        Anomalous images; 0 leaves none, anything above at least one group.
+    seed : int
+    """
     anomalous = rows[y[rows] == 1]
-    wanted = max(1.0, (len(rows) - len(anomalous)) / ratio)
     if len(anomalous) <= wanted:
         return rows
+    if not wanted:
+        return np.asarray(rows[y[rows] != 1])
     names = np.random.default_rng(seed).permutation(np.unique(groups[anomalous]))
     sizes = np.array([(groups[anomalous] == name).sum() for name in names])
     count = max(1, int(np.searchsorted(np.cumsum(sizes), wanted + 1e-9, side="right")))

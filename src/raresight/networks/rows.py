@@ -60,6 +60,29 @@ class ImageRows(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         return read_block(self.images, rows), {"target": self.target[index], "weight": self.weight[index]}
 
 
+class Subset:
+    """Some rows of an image array, still read only when indexed.
+
+    Parameters
+    ----------
+    images : ImageArray
+        Its real rows lead; where synthetic ones follow it says how many they are, as ``n_real``.
+    rows : int64 array
+    """
+
+    def __init__(self, images: ImageArray, rows: NDArray[np.int64]) -> None:
+        self.images, self.rows = images, rows
+        self.shape = (len(rows), *images.shape[1:])
+        self.dtype, self.ndim = images.dtype, len(self.shape)
+        self.n_real = int((rows < getattr(images, "n_real", len(images))).sum())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        return np.asarray(self.images[self.rows[rows]])
+
+
 def read_block(images: ImageArray, rows: list[int] | NDArray[np.int64]) -> Tensor:
     """Read the images of some rows as a tensor of their own dtype."""
     return torch.from_numpy(np.ascontiguousarray(images[np.asarray(rows, dtype=np.int64)]))

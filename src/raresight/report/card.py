@@ -66,6 +66,8 @@ def _data(row: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
     ]
     if imbalance is not None:
         found.append(f"Training rows were thinned to {ratio_text(imbalance)}; test rows were not.")
+    if settings["protocol"].get("anomalies") is not None:
+        found.append(f"At most {settings['protocol']['anomalies']} anomalous images were trained on.")
     found += grouping_sentences(settings["protocol"]["groups"], data)
     return [*found, UNKNOWN]
 

@@ -111,6 +111,8 @@ def _facts(settings: Mapping[str, Any], recipes: Sequence[Mapping[str, Any]]) ->
         count(len(recipes), "recipe"),
         folds,
     ]
+    if protocol.get("anomalies") is not None:
+        facts.append(f"at most {protocol['anomalies']} anomalous training images")
     if protocol.get("imbalance") is not None:
         facts.append(f"training rows thinned to {ratio_text(protocol['imbalance'])}")
     neutralised = settings.get("store", {}).get("neutralise")

@@ -64,6 +64,11 @@ def _protocol(protocol: Mapping[str, Any]) -> str:
             Anomalies were taken out of the training rows, whole groups at a time, until normal to
             anomalous was {ratio_text(protocol["imbalance"])}; test folds keep what the set has.
         """
+    if protocol.get("anomalies") is not None:
+        text += f"""
+            Of the anomalies among the training rows, whole groups at a time, at most
+            {protocol["anomalies"]} images were kept; test folds keep what the set has.
+        """
     return text
 
 

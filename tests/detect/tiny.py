@@ -1,0 +1,61 @@
+"""Options that make each detector quick on a few small images, and rows for it to see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.preprocessing import StandardScaler
+
+from raresight.detect import DETECTORS
+from raresight.images.store import ImageStore
+from raresight.represent import REPRESENTATIONS
+from raresight.spec import parse_spec
+
+TINY: dict[str, dict[str, Any]] = {
+    "rf": {"n_estimators": 20},
+    "cnn": {"pixels": 56, "width": 8, "members": 1, "epochs": 5, "learning_rate": 0.01},
+}
+"""Detector → options; one that is quick by default needs none."""
+
+SEES: dict[str, str] = {"cnn": "pixels[size=56]"}
+"""Detector → representation, where its own would be slow."""
+
+NO_HIGHER: set[str] = set()
+"""One-class detectors that a few steps of training leave too blunt to rank even inverted images."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a detector sees of normal and anomalous images, of the same inverted, and of images new to it."""
+
+    X: Any
+    y: np.ndarray
+    inverted: Any
+    fresh: Any
+
+
+def make_detector(name: str, **more: Any) -> Any:
+    """Build a quick one."""
+    return parse_spec(name).make(DETECTORS, **TINY.get(name, {}) | more)
+
+
+def rows_for(name: str, store: ImageStore, new: ImageStore) -> Rows:
+    """Give the rows that a detector sees, of a store to train on and of another."""
+    every, detector = np.arange(len(store)), make_detector(name)
+    space = parse_spec(SEES.get(name, detector.sees)).make(REPRESENTATIONS).fit(store, every)
+    X = np.array(space.transform(store, every))
+    parts = [X, space.of(255 - np.array(store.pixels)), space.of(np.array(new.pixels))]
+    if detector.scaled and X.ndim == 2:
+        scaler = StandardScaler().fit(X)
+        parts = [scaler.transform(part) for part in parts]
+    return Rows(parts[0], store.manifest.y, parts[1], parts[2])
+
+
+def fit(name: str, rows: Rows, **more: Any) -> Any:
+    """Fit a quick one."""
+    detector = make_detector(name, **more)
+    if detector.network:
+        return detector.fit(rows.X, rows.y, validation=(rows.X[::3], rows.y[::3]))
+    return detector.fit(rows.X, rows.y)
