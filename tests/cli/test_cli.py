@@ -257,3 +257,12 @@ def test_ctrl_c_keeps_what_is_done(small_set: Path, tmp_path: Path):
     errors = _interrupted(process)
     assert process.returncode == 2 and "interrupted" in errors and "Traceback" not in errors, errors
     assert list((tmp_path / "r" / "predictions").glob("*.parquet"))
+
+
+def test_auto_prints_one_document_with_the_winner(small_set: Path, tmp_path: Path, capsys):
+    search = ["auto", str(small_set), "--models", "logistic", "--balance", "none,smote", "--folds", "3"]
+    assert run(*search, "--budget", "5", "--workers", "1", "--out", str(tmp_path / "r"), "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["winner"] in printed["finished"]
+    assert (tmp_path / "r" / "winner" / "detector.onnx").is_file()
+    assert (tmp_path / "r" / "report.html").is_file()

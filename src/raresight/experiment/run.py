@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,19 @@ from raresight.evidence.external import summarise_external
 from raresight.evidence.leaky import inflation
 from raresight.evidence.summary import summarise
 from raresight.experiment.leaky import LeakyTask
-from raresight.experiment.task import Result, Task
+from raresight.experiment.task import Result
 from raresight.images.cache import content_hash, disk_errors, new_file
 
 REMEDY = "choose another folder with --out"
+
+
+class Keyed(Protocol):
+    """Whatever has predictions of its own in a run."""
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """Recipe id, repeat and fold."""
+        ...
 
 
 class Run:
@@ -51,19 +60,33 @@ class Run:
         found: dict[str, Any] = json.loads((self.path / "run.json").read_text())
         return found
 
-    def has(self, task: Task) -> bool:
+    def has(self, task: Keyed) -> bool:
         """Tell whether a task is finished."""
         return (self.path / "predictions" / f"{task_name(*task.key)}.parquet").is_file()
 
-    def write(self, task: Task, result: Result) -> None:
+    def write(self, task: Keyed, result: Result) -> None:
         """Keep a task's result; its predictions come last, so that they stand for the whole."""
         name = task_name(*task.key)
         with disk_errors(self.path, REMEDY):
             _write_json(self.path / "receipts" / f"{name}.json", result.receipt)
             _write_json(self.path / "thresholds" / f"{name}.json", result.thresholds)
+            self._write_table("inner", name, result.inner)
             if result.external is not None:
                 self._write_table("external", name, result.external)
             self._write_table("predictions", name, result.predictions)
+
+    def inner(self, recipe: str, repeat: int, fold: int) -> pd.DataFrame:
+        """Scores of a task's training rows by a twin that did not see them: ``row, label, score``.
+
+        Raises
+        ------
+        RunError
+            If the run is older than these tables.
+        """
+        path = self.path / "inner" / f"{task_name(recipe, repeat, fold)}.parquet"
+        if not path.is_file():
+            raise RunError(f"{self.path} keeps no inner scores of {recipe}; run it anew in another folder")
+        return pd.read_parquet(path)
 
     def has_leaky(self, task: LeakyTask) -> bool:
         """Tell whether a task of the leaky twin is finished."""
@@ -103,6 +126,7 @@ class Run:
         if not parts:
             return None
         whole = pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
+        whole = whole[whole["recipe"].isin(order)]  # a search may have left some unfinished
         rank = whole["recipe"].map(order)
         whole = whole.assign(_rank=rank).sort_values(["_rank", "repeat", "row"], kind="stable")
         return whole.drop(columns="_rank").reset_index(drop=True)
@@ -113,6 +137,7 @@ class Run:
         order = {recipe["id"]: i for i, recipe in enumerate(self.settings["recipes"])}
         found = [json.loads(p.read_text()) for p in sorted((self.path / "receipts").glob("*.json"))]
         found = [r for r in found if (self.path / "predictions" / f"{task_name(*_key(r))}.parquet").is_file()]
+        found = [receipt for receipt in found if receipt["recipe"] in order]
         return sorted(found, key=lambda r: (order[r["recipe"]], r["repeat"], r["fold"]))
 
     @cached_property

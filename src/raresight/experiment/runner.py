@@ -240,8 +240,10 @@ def plan_work(
     )
 
 
-def carry_out(work: Work, path: Path, workers: int, progress: Progress = silent) -> Run:
-    """Do what is not done yet in a run's folder, and weigh the evidence."""
+def carry_out(
+    work: Work, path: Path, workers: int, progress: Progress = silent, *, weigh: bool = True
+) -> Run:
+    """Do what is not done yet in a run's folder, and weigh the evidence if that is wanted at once."""
     store = work.store
     with locked(path):
         run = open_run(path, work.settings, [(r.file, r.reason) for r in store.manifest.rejected])
@@ -257,9 +259,10 @@ def carry_out(work: Work, path: Path, workers: int, progress: Progress = silent)
             _work(waiting, work, run, workers, progress)
         if leaky:
             _leak(leaky, work, run, workers, progress)
-        with progress("weighing the evidence", 1) as tick:
-            _ = run.metrics
-            tick(1)
+        if weigh:
+            with progress("weighing the evidence", 1) as tick:
+                _ = run.metrics
+                tick(1)
     return run
 
 

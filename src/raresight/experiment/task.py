@@ -48,13 +48,17 @@ class Result:
         Rule → value on the scale of the score.
     receipt : dict
         Counts that prove nothing leaked, seconds, and the settings chosen.
+    inner : pandas.DataFrame
+        ``row, label, score`` of training rows, by a twin of the detector that did not see them: what
+        thresholds and calibration were learned from, and an ensemble learns from.
     external : pandas.DataFrame or None
-        One row an image of the external set, in the same columns.
+        One row an image of the external set, in the same columns as `predictions`.
     """
 
     predictions: pd.DataFrame
     thresholds: dict[str, float]
     receipt: dict[str, Any]
+    inner: pd.DataFrame
     external: pd.DataFrame | None = None
 
 
@@ -113,12 +117,13 @@ def run_task(
         },
         "params": {"model": chosen.model.options, "balance": chosen.balance.options},
     }
+    scored = pd.DataFrame({"row": inner.rows, "label": inner.label, "score": inner.score})
     frame = _frame(task, store, groups, split.test, score, raw, chances.of(score, raw))
     if external is None:
-        return Result(frame, thresholds, receipt)
+        return Result(frame, thresholds, receipt, scored)
     score, raw = external.predict(fitted)
     other = _frame(task, external.store, external.groups, external.rows, score, raw, chances.of(score, raw))
-    return Result(frame, thresholds, receipt, other)
+    return Result(frame, thresholds, receipt, scored, other)
 
 
 NORMAL_QUANTILE = "specificity=0.95"
