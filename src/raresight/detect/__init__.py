@@ -25,5 +25,31 @@ DETECTORS = Registry(
             "one-class: distance to the nearest normal rows",
             "Bergman et al. 2020",
         ),
+        "mahalanobis": Entry(
+            "raresight.detect.memory:Mahalanobis",
+            "one-class: Mahalanobis distance to the normal rows",
+            "Rippel et al. 2021",
+        ),
+        "padim": Entry(
+            "raresight.detect.patches:PaDiM",
+            "one-class: a normal distribution of features at each place",
+            "Defard et al. 2021",
+        ),
+        "patchcore": Entry(
+            "raresight.detect.patches:PatchCore",
+            "one-class: distance of each place to a memory of normal ones",
+            "Roth et al. 2022",
+        ),
+        "ocsvm": Entry(
+            "raresight.detect.outliers:OneClassSVM",
+            "one-class: support vector machine",
+            "Schölkopf et al. 2001",
+        ),
+        "iforest": Entry(
+            "raresight.detect.outliers:IsolationForest", "one-class: isolation forest", "Liu et al. 2008"
+        ),
+        "ecod": Entry(
+            "raresight.detect.outliers:ECOD", "one-class: empirical tail probabilities", "Li et al. 2022"
+        ),
     },
 )
