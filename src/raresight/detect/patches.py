@@ -141,8 +141,8 @@ class _Gaussians(nn.Module):
 class PatchCore(PatchDetector):
     """Distance of each place's features to the nearest of a memory of normal ones, wherever those stood.
 
-    The memory is a coreset: from places drawn at random (the same number of each image), the one farthest
-    from all chosen so far is chosen next, by distances in a random projection. An image's score is its highest
+    The memory is a coreset: of places drawn at random (as many of each image), the one farthest from all
+    chosen so far is chosen next, by distances in a random projection. An image's score is its highest
     place's distance, weighted as in the paper's equation 7 by how alone its nearest memory is.
 
     Source: Roth, Pemula, Zepeda, Schölkopf, Brox & Gehler, "Towards total recall in industrial anomaly
