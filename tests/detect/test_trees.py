@@ -8,7 +8,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from raresight.detect.classical import Boosting, RandomForest
+from raresight.detect.boosting import Boosting
+from raresight.detect.classical import RandomForest
 from raresight.detect.trees import round_down
 from raresight.spec import parse_spec
 

@@ -19,6 +19,7 @@ TINY: dict[str, dict[str, Any]] = {
     "iforest": {"n_estimators": 50},
     "patchcore": {"coreset": 200},
     "padim": {"features": 30},
+    "vote": {"members": "svm+logistic+boosting"},
     "cnn": {"pixels": 56, "width": 8, "members": 1, "epochs": 5, "learning_rate": 0.01},
 }
 """Detector → options; one that is quick by default needs none."""

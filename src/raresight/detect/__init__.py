@@ -13,9 +13,19 @@ DETECTORS = Registry(
         ),
         "rf": Entry("raresight.detect.classical:RandomForest", "random forest", "Breiman 2001"),
         "boosting": Entry(
-            "raresight.detect.classical:Boosting",
+            "raresight.detect.boosting:Boosting",
             "gradient boosting over histograms",
             "Friedman 2001; Ke et al. 2017",
+        ),
+        "vote": Entry(
+            "raresight.detect.vote:Vote",
+            "mean probability of classical detectors",
+            "Alam et al. 2023; Kittler et al. 1998",
+        ),
+        "deep-sad": Entry(
+            "raresight.detect.deepsad:DeepSAD",
+            "few labels: normal rows near a centre, anomalies far from it",
+            "Ruff et al. 2020",
         ),
         "cnn": Entry(
             "raresight.detect.cnn:CNN", "compact residual network, trained from scratch", "He et al. 2016"

@@ -45,9 +45,7 @@ class OneClassSVM(OneClassDetector):
         rows = flatten(X)
         gamma = self.width / (rows.shape[1] * (float(rows.var()) or 1.0))
         machine = SklearnSVM(nu=self.nu, gamma=gamma, cache_size=500)
-        machine.random_state = (
-            0  # no option of scikit-learn's; None would draw from the global seed
-        )
+        machine.random_state = 0  # no option of scikit-learn's; None would draw from the global seed
         self.machine_ = machine.fit(rows)
         self.dtype_ = X.dtype
 
