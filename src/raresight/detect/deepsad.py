@@ -27,11 +27,11 @@ NEAR = 0.1
 class DeepSAD(Detector):
     """A small head on a representation that maps normal rows to a centre and labelled anomalies away from it.
 
-    The head has no bias terms, and the centre is the mean of the normal rows' first outputs; both keep it from
-    mapping everything to one point. Normal rows cost their squared distance from the centre, anomalies its inverse
-    (eta = 1). As in the paper an autoencoder of the rows gives the first weights. With no anomaly among the
-    training rows it is Deep SVDD. The score is the distance. Here it stands on a frozen network's features,
-    where the paper trains a convolutional network on pixels.
+    The head has no bias terms, and the centre is the mean of the normal rows' first outputs; both keep it
+    from mapping everything to one point. Normal rows cost their squared distance from the centre, anomalies
+    its inverse (eta = 1). As in the paper an autoencoder of the rows gives the first weights. With no anomaly
+    among the training rows it is Deep SVDD. The score is the distance. Here it stands on a frozen network's
+    features, where the paper trains a convolutional network on pixels.
 
     Source: Ruff et al., "Deep semi-supervised anomaly detection", ICLR 2020; Ruff et al., "Deep one-class
     classification", ICML 2018.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.covariance import LedoitWolf
+from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import Tensor, nn
 
 from raresight.detect.base import OneClassDetector, flatten
@@ -102,12 +102,17 @@ class Mahalanobis(OneClassDetector):
                 f"mahalanobis[variance={self.variance}] is no share; choose above 0 and at most 1"
             )
         rows = flatten(X).astype(np.float64)
-        estimate = LedoitWolf().fit(rows)
-        size, axes = np.linalg.eigh(estimate.covariance_)
-        size, axes = size[::-1].clip(1e-12), axes[:, ::-1]
+        self.centre_ = rows.mean(axis=0)
+        rows -= self.centre_
+        share = float(ledoit_wolf_shrinkage(rows, assume_centered=True))
+        size, axes = principal_axes(rows)
         kept = int(np.searchsorted(np.cumsum(size) / size.sum(), self.variance * (1 - 1e-9))) + 1
-        self.centre_ = estimate.location_
-        self.whitening_ = axes[:, :kept] / np.sqrt(size[:kept])
+        sphere = share * float((rows**2).mean()) + 1e-12
+        shrunk = (1 - share) * size[:kept] + sphere
+        self.whitening_ = axes[:, :kept] / np.sqrt(shrunk)
+        self.axes_ = axes[:, :kept]
+        # What lies off the axes: all of the shrunk covariance there is the sphere; below 1 it is left out.
+        self.beyond_ = 1 / sphere if self.variance == 1 and kept < rows.shape[1] else 0.0
         self.dtype_ = X.dtype
 
     def decision_function(self, X: Array) -> NDArray[np.float64]:
@@ -116,7 +121,7 @@ class Mahalanobis(OneClassDetector):
 
     def scorer(self) -> nn.Module:
         """Give the distance as a torch module."""
-        return _Whitened(self.centre_, self.whitening_, self.dtype_)
+        return _Whitened(self.centre_, self.whitening_, self.axes_, self.beyond_, self.dtype_)
 
     @staticmethod
     def search_space(trial: Any) -> dict[str, Any]:
@@ -124,17 +129,38 @@ class Mahalanobis(OneClassDetector):
         return {"variance": trial.suggest_categorical("variance", [0.9, 0.95, 0.99, 0.999, 1.0])}
 
 
+def principal_axes(rows: Array) -> tuple[Array, Array]:
+    """Give variances (m,), largest first, and axes (features, m) of centred rows (n, features).
+
+    m is the lesser of n − 1 and features: the matrix taken apart is of the lesser side, so that long rows
+    take no more memory than a few.
+    """
+    n, features = rows.shape
+    if n > features:
+        size, axes = np.linalg.eigh(rows.T @ rows / n)
+        return size[::-1].clip(0), axes[:, ::-1]
+    size, mixed = np.linalg.eigh(rows @ rows.T / n)
+    kept = size > size[-1] * 1e-10
+    size, mixed = size[kept][::-1], mixed[:, kept][:, ::-1]
+    return size, rows.T @ (mixed / np.sqrt(size * n))
+
+
 class _Whitened(nn.Module):
     centre: Tensor
     whitening: Tensor
+    axes: Tensor
 
-    def __init__(self, centre: Array, whitening: Array, dtype: Any) -> None:
+    def __init__(self, centre: Array, whitening: Array, axes: Array, beyond: float, dtype: Any) -> None:
         super().__init__()
-        self.flat = Flat(dtype)
-        self.register_buffer("centre", torch.from_numpy(np.asarray(centre, np.float32)))
-        self.register_buffer("whitening", torch.from_numpy(np.asarray(whitening, np.float32)))
+        self.flat, self.beyond = Flat(dtype), beyond
+        for name, values in (("centre", centre), ("whitening", whitening), ("axes", axes)):
+            self.register_buffer(name, torch.from_numpy(np.asarray(values, np.float32)))
 
     def forward(self, x: Tensor) -> Tensor:
-        white = (self.flat(x) - self.centre) @ self.whitening
-        found: Tensor = torch.linalg.vector_norm(white, dim=1)
+        apart = self.flat(x) - self.centre
+        squared = (apart @ self.whitening).square().sum(dim=1)
+        if self.beyond:
+            off = apart - (apart @ self.axes) @ self.axes.T
+            squared = squared + off.square().sum(dim=1) * self.beyond
+        found: Tensor = squared.sqrt()
         return found

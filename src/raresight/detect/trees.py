@@ -263,5 +263,5 @@ def node_depths(tree: Any) -> NDArray[np.float64]:
 def expected_depth(n: Array) -> NDArray[np.float64]:
     """Give the mean depth of an unsuccessful search among n rows (Liu et al. 2008, equation 1)."""
     rows = np.asarray(n, np.float64)
-    many = 2 * (np.log(np.maximum(rows - 1, 1)) + np.euler_gamma) - 2 * (rows - 1) / rows
+    many = 2 * (np.log(np.maximum(rows - 1, 1)) + np.euler_gamma) - 2 * (rows - 1) / np.maximum(rows, 1)
     return np.where(rows <= 1, 0.0, np.where(rows == 2, 1.0, many))
