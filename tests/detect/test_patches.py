@@ -76,9 +76,7 @@ def test_patchcore_scores_the_farthest_place_by_its_nearest_memory():
     assert (weighted < distances.max(axis=1)).all()
 
 
-@pytest.mark.parametrize(
-    "detector", [PaDiM(features=0), PatchCore(coreset=0), PatchCore(drawn=0), PatchCore(n_neighbors=0)]
-)
+@pytest.mark.parametrize("detector", [PatchCore(coreset=0), PatchCore(drawn=0), PatchCore(n_neighbors=0)])
 def test_options_too_small_are_refused(detector):
     with pytest.raises(OptionError, match="at least 1"):
         detector.fit(np.zeros((3, 2, 2, 4), np.float16))
@@ -88,3 +86,16 @@ def test_options_too_small_are_refused(detector):
 def test_rows_that_are_no_maps_are_refused(detector):
     with pytest.raises(DataError, match="feature maps"):
         detector.fit(np.zeros((3, 4), np.float32))
+
+
+@pytest.mark.parametrize("detector", [PaDiM(features=0), PaDiM(around=-1)])
+def test_padim_refuses_options_out_of_range(detector):
+    with pytest.raises(OptionError, match="padim takes"):
+        detector.fit(np.zeros((3, 2, 2, 4), np.float16))
+
+
+def test_standardised_places_of_training_rows_are_about_0_and_1():
+    X, y = mapped()
+    heat = PaDiM(features=20).fit(X[y == 0]).heatmap(X[y == 0])
+    np.testing.assert_allclose(heat.mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose(heat.std(axis=0), 1, atol=0.1)
