@@ -55,11 +55,11 @@ def check_maps(X: Any) -> None:
 class PaDiM(PatchDetector):
     """The distribution of normal features at each place, and the Mahalanobis distance to it.
 
-    An image's score is its highest place. Three things differ from the paper: covariances are shrunk towards
-    a sphere by Ledoit & Wolf's rule (2004), where it adds 0.01 to the diagonal; a place's distribution is that
-    of the normal features around it too; and a place's distance is standardised by the training rows' own, as
-    places differ in how far normal ones stray. On ``phantom:brain`` of difficulty .5 (n=600, anomalies=0.1, 3
-    folds, ``maps[blocks=4,grid=28]``) the last two take AUROC from .822 to .861.
+    An image's score is its highest place. Three things differ from the paper: covariances are shrunk
+    towards a sphere by Ledoit & Wolf's rule (2004), where it adds 0.01 to the diagonal; a place's
+    distribution is that of the normal features around it too; and a place's distance is standardised by the
+    training rows' own, as places differ in how far normal ones stray. On ``phantom:brain`` of difficulty .5
+    (n=600, anomalies=0.1, 3 folds, ``maps[blocks=4,grid=28]``) the last two take AUROC from .822 to .861.
 
     Source: Defard, Setkov, Loesch & Audigier, "PaDiM: a patch distribution modeling framework for anomaly
     detection and localization", ICPR workshops 2021.
