@@ -167,7 +167,9 @@ class PatchCore(PatchDetector):
 
     The memory is a coreset: of places drawn at random (as many of each image), the one farthest from all
     chosen so far is chosen next, by distances in a random projection. An image's score is its highest
-    place's distance, weighted as in the paper's equation 7 by how alone its nearest memory is.
+    place's distance, weighted as in the paper's equation 7 by how alone its nearest memory is. The paper's
+    memory is larger and its network wider; on ``phantom:brain`` of difficulty .5 (n=600, anomalies=0.1, 3
+    folds) AUROC was .685 only, where `PaDiM`, which knows the places of an aligned organ, reached .86.
 
     Source: Roth, Pemula, Zepeda, Schölkopf, Brox & Gehler, "Towards total recall in industrial anomaly
     detection", CVPR 2022.
