@@ -82,8 +82,9 @@ class Mahalanobis(OneClassDetector):
     Source: Rippel, Mertens & Merhof, "Modeling the distribution of normal data in pre-trained deep features
     for anomaly detection", ICPR 2020 (2021), who sum such distances over the levels of a network; here it is
     one distance in what the detector is given, and small lesions drown in pooled features: on
-    ``phantom:brain`` of difficulty .5 (n=600, anomalies=0.1, 3 folds) AUROC was .587. Ledoit & Wolf, "A well-conditioned estimator for
-    large-dimensional covariance matrices", Journal of Multivariate Analysis 88 (2004).
+    ``phantom:brain`` of difficulty .5 (n=600, anomalies=0.1, 3 folds) AUROC was .587. Ledoit & Wolf,
+    "A well-conditioned estimator for large-dimensional covariance matrices", Journal of Multivariate Analysis
+    88 (2004).
 
     Parameters
     ----------
