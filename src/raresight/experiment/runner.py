@@ -212,11 +212,8 @@ def plan_work(
     """
     protocol = Protocol(**judging)
     recipes = _on_device(make_recipes(models, balance, representation), device)
-    if protocol.anomalies == 0 and not all(recipe.one_class for recipe in recipes):
-        names = dict.fromkeys(recipe.model.name for recipe in recipes if not recipe.one_class)
-        raise OptionError(
-            f"--anomalies 0 leaves {', '.join(names)} nothing to learn from; name one-class models"
-        )
+    if protocol.anomalies == 0:
+        _check_without_anomalies(recipes)
     if images.task != "binary":
         raise OptionError("compare judges normal against anomalous; leave out --task multiclass")
     images.groups(protocol.groups)
@@ -238,6 +235,18 @@ def plan_work(
         run_settings(store, grouping, recipes, protocol, command, splits[0], other),
         recipe_notices(recipes, balance),
     )
+
+
+def _check_without_anomalies(recipes: Sequence[Recipe]) -> None:
+    """Refuse recipes that cannot do without an anomaly among the training rows."""
+    names = dict.fromkeys(recipe.model.name for recipe in recipes if recipe.needs_anomalies)
+    if names:
+        raise OptionError(
+            f"--anomalies 0 leaves {', '.join(names)} nothing to learn from; name one-class models"
+        )
+    balances = [str(recipe.balance) for recipe in recipes if recipe.balance.name != "none"]
+    if balances:
+        raise OptionError(f"--anomalies 0 leaves {balances[0]} nothing to balance; write --balance none")
 
 
 def carry_out(
