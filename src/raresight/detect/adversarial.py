@@ -1,0 +1,366 @@
+"""One-class detectors that hold an image against the nearest one that a generator of normal images draws."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor, nn
+from torch.nn import functional as nnf
+
+from raresight.detect.base import OneClassDetector
+from raresight.detect.network import image_shape, torch_scores
+from raresight.errors import OptionError
+from raresight.networks.inversion import Encoded, Searched, fit_encoder
+from raresight.networks.pixels import Pixels
+from raresight.networks.rows import ImageArray, read_block
+from raresight.networks.training import find_device
+from raresight.networks.wgan import SIDE, AdversarialSettings, Critic, Pair, fit_pair, restarted
+
+HELD_ROWS = 256
+"""Images held back by which an encoder's weights are chosen, at most."""
+
+
+class Planes(nn.Module):
+    """Turn stored images into what a pair sees: 64 × 64, −1 to 1.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Of the stored images, uint8 or uint16.
+    side : int
+        The larger side of the stored images.
+    """
+
+    def __init__(self, dtype: Any, side: int) -> None:
+        super().__init__()
+        self.pixels = Pixels(dtype, max(1, side // SIDE))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, height, width, channels) → (n, channels, 64, 64)."""
+        planes = nnf.interpolate(self.pixels(images), size=(SIDE, SIDE), mode="bilinear", align_corners=False)
+        return planes * 2 - 1
+
+
+class Redrawn(nn.Module):
+    """Score images by what sets them apart from what the generator makes of them.
+
+    Parameters
+    ----------
+    planes : Planes
+    redraw : torch.nn.Module
+        From planes to the nearest that the generator draws.
+    features : torch.nn.Module
+        The critic's.
+    weights : (float, float)
+        Of the image error and of the feature error.
+    power : {1, 2}
+        Of the differences.
+    top : float
+        Share of the pixels, those furthest off, whose error is averaged.
+    smoothing : int
+        Side of the square, odd, over which errors are averaged before.
+    """
+
+    def __init__(
+        self,
+        planes: Planes,
+        redraw: nn.Module,
+        features: nn.Module,
+        weights: tuple[float, float],
+        *,
+        power: int,
+        top: float,
+        smoothing: int,
+    ) -> None:
+        super().__init__()
+        self.planes, self.redraw, self.features = planes, redraw, features
+        self.weights, self.power, self.smoothing = weights, power, smoothing
+        self.count = max(1, round(top * SIDE * SIDE))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, height, width, channels) stored pixels → (n,) scores."""
+        planes = self.planes(images)
+        drawn = self.redraw(planes)
+        far = self._errors(planes - drawn).mean(dim=1, keepdim=True)
+        by = self.smoothing
+        far = nnf.avg_pool2d(far, by, 1, by // 2, count_include_pad=False).flatten(1)
+        if self.count < far.shape[1]:
+            far = torch.topk(far, self.count, dim=1).values
+        strange = self._errors(self.features(planes) - self.features(drawn))
+        return self.weights[0] * far.mean(dim=1) + self.weights[1] * strange.mean(dim=1)
+
+    def _errors(self, apart: Tensor) -> Tensor:
+        return apart.abs() if self.power == 1 else apart.square()
+
+
+class Residual(nn.Module):
+    """Absolute differences, (n, height, width), at the size of the stored images.
+
+    Parameters
+    ----------
+    redrawn : Redrawn
+    """
+
+    def __init__(self, redrawn: Redrawn) -> None:
+        super().__init__()
+        self.redrawn = redrawn
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, height, width, channels) stored pixels → (n, height, width)."""
+        planes = self.redrawn.planes(images)
+        apart = (planes - self.redrawn.redraw(planes)).abs().mean(dim=1, keepdim=True)
+        size = (images.shape[1], images.shape[2])
+        return nnf.interpolate(apart, size=size, mode="bilinear", align_corners=False)[:, 0]
+
+
+class AdversarialDetector(OneClassDetector):
+    """Base of the detectors on a WGAN-GP of normal images; a subclass answers `_invert` and `_weights`.
+
+    Attributes
+    ----------
+    pair_ : Pair
+        Generator and critic.
+    restarts_ : int
+        How often training diverged and was begun again, from other first weights.
+    """
+
+    sees = "pixels[size=56]"
+    takes: ClassVar[tuple[str, ...] | None] = ("pixels",)
+    network = True
+    stochastic = True
+    power: ClassVar[int] = 2
+    """Of the differences that the score averages."""
+
+    latent: int
+    width: int
+    steps: int
+    critic_steps: int
+    penalty: float
+    batch_size: int
+    learning_rate: float
+    top: float
+    smoothing: int
+    device: str
+    random_state: int
+
+    def _invert(self, pair: Pair, X: ImageArray, held: ImageArray | None, device: str, seed: int) -> nn.Module:
+        """Give what redraws planes."""
+        raise NotImplementedError
+
+    def _weights(self) -> tuple[float, float]:
+        """Weights of the image error and of the feature error in the score."""
+        raise NotImplementedError
+
+    def _counts(self) -> tuple[str, ...]:
+        """Names of the options that must be at least 1."""
+        return "latent", "width", "steps", "critic_steps", "batch_size", "smoothing"
+
+    def _check(self) -> None:
+        name = type(self).__name__
+        for option in self._counts():
+            if getattr(self, option) < 1:
+                raise OptionError(f"{name}: {option}={getattr(self, option)} is too small; choose at least 1")
+        if not 0 < self.top <= 1:
+            raise OptionError(f"{name}: top={self.top} must lie above 0 and be at most 1")
+        if self.smoothing % 2 == 0:
+            raise OptionError(f"{name}: smoothing={self.smoothing} must be odd, for example 1 or 3")
+        if not self.learning_rate > 0:
+            raise OptionError(f"{name}: learning_rate={self.learning_rate} must lie above 0")
+
+    def _learn(self, X: ImageArray, held: ImageArray | None) -> None:
+        self._check()
+        height, width, _ = image_shape(X)
+        device = find_device(self.device)
+        self.planes_ = Planes(X.dtype, max(height, width))
+        settings = AdversarialSettings(
+            self.latent,
+            self.width,
+            self.steps,
+            self.critic_steps,
+            self.penalty,
+            self.batch_size,
+            self.learning_rate,
+        )
+        labels = np.zeros(len(X), np.int64)
+
+        def attempt(seed: int) -> tuple[Pair, nn.Module]:
+            pair = fit_pair(
+                lambda rows: self._read(X, rows), labels, settings, device=device, seed=seed
+            )
+            return pair, self._invert(pair, X, held, device, seed)
+
+        (self.pair_, self.redraw_), again = restarted(attempt, self.random_state, self.learning_rate)
+        self.restarts_ = again + self.pair_.restarts
+
+    def _read(self, X: ImageArray, rows: NDArray[np.int64]) -> Tensor:
+        planes: Tensor = self.planes_(read_block(X, rows))
+        return planes
+
+    def scorer(self) -> nn.Module:
+        """Give the network from stored pixels to scores."""
+        check_is_fitted(self, "pair_")
+        return Redrawn(
+            self.planes_,
+            self.redraw_,
+            self.pair_.critic.features,
+            self._weights(),
+            power=self.power,
+            top=self.top,
+            smoothing=self.smoothing,
+        )
+
+    def decision_function(self, X: ImageArray) -> NDArray[np.float64]:
+        """Score (n, height, width, channels) images from 0 on."""
+        return torch_scores(self.scorer(), X, device=find_device(self.device))
+
+    def heatmap(self, X: ImageArray) -> NDArray[np.float32]:
+        """Give the absolute differences from the redrawn images, (n, height, width), 0 to 2."""
+        residual = Residual(self.scorer())  # type: ignore[arg-type]
+        return torch_scores(residual, X, device=find_device(self.device)).astype(np.float32)
+
+    @staticmethod
+    def search_space(trial: Any) -> dict[str, Any]:
+        """Options that tuning tries."""
+        return {
+            "latent": trial.suggest_categorical("latent", [32, 64, 128]),
+            "learning_rate": trial.suggest_float("learning_rate", 5e-5, 1e-3, log=True),
+            "top": trial.suggest_float("top", 0.01, 1.0, log=True),
+        }
+
+
+class FAnoGAN(AdversarialDetector):
+    """DOC
+
+    Source: Schlegl, Seeböck, Waldstein, Langs & Schmidt-Erfurth, "f-AnoGAN: Fast unsupervised anomaly
+    detection with generative adversarial networks", Medical Image Analysis 54 (2019), 30–44.
+    """
+
+    def __init__(
+        self,
+        *,
+        latent: int = 128,
+        width: int = 16,
+        steps: int = 250,
+        encoder_steps: int = 400,
+        critic_steps: int = 5,
+        penalty: float = 10.0,
+        kappa: float = 1.0,
+        batch_size: int = 16,
+        learning_rate: float = 1e-4,
+        encoder_rate: float = 1e-3,
+        top: float = 1.0,
+        smoothing: int = 1,
+        device: str = "auto",
+        random_state: int = 0,
+    ) -> None:
+        self.latent = latent
+        self.width = width
+        self.steps = steps
+        self.encoder_steps = encoder_steps
+        self.critic_steps = critic_steps
+        self.penalty = penalty
+        self.kappa = kappa
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.encoder_rate = encoder_rate
+        self.top = top
+        self.smoothing = smoothing
+        self.device = device
+        self.random_state = random_state
+
+    def _weights(self) -> tuple[float, float]:
+        return 1.0, self.kappa
+
+    def _counts(self) -> tuple[str, ...]:
+        return *super()._counts(), "encoder_steps"
+
+    def _check(self) -> None:
+        super()._check()
+        if self.kappa < 0:
+            raise OptionError(f"FAnoGAN: kappa={self.kappa} is negative; choose 0 or more")
+
+    def _invert(self, pair: Pair, X: ImageArray, held: ImageArray | None, device: str, seed: int) -> nn.Module:
+        some = None if held is None else self._read(held, np.arange(min(len(held), HELD_ROWS)))
+        encoder = fit_encoder(
+            pair,
+            lambda rows: self._read(X, rows),
+            len(X),
+            some,
+            latent=self.latent,
+            width=self.width,
+            kappa=self.kappa,
+            steps=self.encoder_steps,
+            batch_size=self.batch_size,
+            learning_rate=self.encoder_rate,
+            device=device,
+            seed=seed,
+        )
+        return Encoded(encoder, pair.generator)
+
+
+class AnoGAN(AdversarialDetector):
+    """DOC
+
+    Source: Schlegl, Seeböck, Waldstein, Schmidt-Erfurth & Langs, "Unsupervised anomaly detection with
+    generative adversarial networks to guide marker discovery", IPMI 2017.
+    """
+
+    power = 1
+
+    def __init__(
+        self,
+        *,
+        latent: int = 128,
+        width: int = 16,
+        steps: int = 250,
+        critic_steps: int = 5,
+        penalty: float = 10.0,
+        search_steps: int = 30,
+        search_rate: float = 1.0,
+        weight: float = 0.1,
+        batch_size: int = 16,
+        learning_rate: float = 1e-4,
+        top: float = 1.0,
+        smoothing: int = 1,
+        device: str = "auto",
+        random_state: int = 0,
+    ) -> None:
+        self.latent = latent
+        self.width = width
+        self.steps = steps
+        self.critic_steps = critic_steps
+        self.penalty = penalty
+        self.search_steps = search_steps
+        self.search_rate = search_rate
+        self.weight = weight
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.top = top
+        self.smoothing = smoothing
+        self.device = device
+        self.random_state = random_state
+
+    def _weights(self) -> tuple[float, float]:
+        return 1 - self.weight, self.weight
+
+    def _counts(self) -> tuple[str, ...]:
+        return *super()._counts(), "search_steps"
+
+    def _check(self) -> None:
+        super()._check()
+        if not 0 <= self.weight <= 1:
+            raise OptionError(f"AnoGAN: weight={self.weight} must lie between 0 and 1")
+
+    def _invert(self, pair: Pair, X: ImageArray, held: ImageArray | None, device: str, seed: int) -> nn.Module:
+        return Searched(
+            pair.generator,
+            pair.critic.features,
+            latent=self.latent,
+            steps=self.search_steps,
+            rate=self.search_rate,
+            weight=self.weight,
+        )
