@@ -18,7 +18,7 @@ from raresight.networks.inversion import Encoded, Searched, fit_encoder
 from raresight.networks.pixels import Pixels
 from raresight.networks.rows import ImageArray, read_block
 from raresight.networks.training import find_device
-from raresight.networks.wgan import SIDE, AdversarialSettings, Critic, Pair, fit_pair, restarted
+from raresight.networks.wgan import SIDE, AdversarialSettings, Pair, fit_pair, restarted
 
 HELD_ROWS = 256
 """Images held back by which an encoder's weights are chosen, at most."""
@@ -147,7 +147,9 @@ class AdversarialDetector(OneClassDetector):
     device: str
     random_state: int
 
-    def _invert(self, pair: Pair, X: ImageArray, held: ImageArray | None, device: str, seed: int) -> nn.Module:
+    def _invert(
+        self, pair: Pair, X: ImageArray, held: ImageArray | None, device: str, seed: int
+    ) -> nn.Module:
         """Give what redraws planes."""
         raise NotImplementedError
 
@@ -188,9 +190,7 @@ class AdversarialDetector(OneClassDetector):
         labels = np.zeros(len(X), np.int64)
 
         def attempt(seed: int) -> tuple[Pair, nn.Module]:
-            pair = fit_pair(
-                lambda rows: self._read(X, rows), labels, settings, device=device, seed=seed
-            )
+            pair = fit_pair(lambda rows: self._read(X, rows), labels, settings, device=device, seed=seed)
             return pair, self._invert(pair, X, held, device, seed)
 
         (self.pair_, self.redraw_), again = restarted(attempt, self.random_state, self.learning_rate)
@@ -283,7 +283,9 @@ class FAnoGAN(AdversarialDetector):
         if self.kappa < 0:
             raise OptionError(f"FAnoGAN: kappa={self.kappa} is negative; choose 0 or more")
 
-    def _invert(self, pair: Pair, X: ImageArray, held: ImageArray | None, device: str, seed: int) -> nn.Module:
+    def _invert(
+        self, pair: Pair, X: ImageArray, held: ImageArray | None, device: str, seed: int
+    ) -> nn.Module:
         some = None if held is None else self._read(held, np.arange(min(len(held), HELD_ROWS)))
         encoder = fit_encoder(
             pair,
@@ -355,7 +357,9 @@ class AnoGAN(AdversarialDetector):
         if not 0 <= self.weight <= 1:
             raise OptionError(f"AnoGAN: weight={self.weight} must lie between 0 and 1")
 
-    def _invert(self, pair: Pair, X: ImageArray, held: ImageArray | None, device: str, seed: int) -> nn.Module:
+    def _invert(
+        self, pair: Pair, X: ImageArray, held: ImageArray | None, device: str, seed: int
+    ) -> nn.Module:
         return Searched(
             pair.generator,
             pair.critic.features,

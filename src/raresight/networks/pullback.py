@@ -56,7 +56,9 @@ def _pullback(layer: nn.Module, x: Tensor, y: Tensor) -> Pullback:
         case nn.Linear():
             return lambda g: g @ layer.weight
         case nn.ConvTranspose2d():
-            return lambda g: nnf.conv2d(g, layer.weight, None, layer.stride, cast(tuple[int, int], layer.padding))
+            return lambda g: nnf.conv2d(
+                g, layer.weight, None, layer.stride, cast(tuple[int, int], layer.padding)
+            )
         case nn.Conv2d():
             return lambda g: nnf.conv_transpose2d(
                 g, layer.weight, None, layer.stride, cast(tuple[int, int], layer.padding)
