@@ -16,6 +16,8 @@ from raresight.spec import parse_spec
 TINY: dict[str, dict[str, Any]] = {
     "rf": {"n_estimators": 20},
     "cnn": {"pixels": 56, "width": 8, "members": 1, "epochs": 5, "learning_rate": 0.01},
+    "f-anogan": {"latent": 8, "width": 4, "steps": 5, "encoder_steps": 10},
+    "anogan": {"latent": 8, "width": 4, "steps": 5, "search_steps": 4},
 }
 """Detector → options; one that is quick by default needs none."""
 

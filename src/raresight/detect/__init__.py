@@ -20,5 +20,15 @@ DETECTORS = Registry(
             "one-class: distance to the nearest normal rows",
             "Bergman et al. 2020",
         ),
+        "f-anogan": Entry(
+            "raresight.detect.adversarial:FAnoGAN",
+            "one-class: WGAN-GP of normal images and an encoder; what it cannot redraw",
+            "Schlegl et al. 2019",
+        ),
+        "anogan": Entry(
+            "raresight.detect.adversarial:AnoGAN",
+            "one-class: WGAN-GP of normal images, searched for the nearest",
+            "Schlegl et al. 2017",
+        ),
     },
 )
