@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
-from raresight.networks.wgan import Shift
+from raresight.networks.wgan import Beside
 
 Pullback = Callable[[Tensor], Tensor]
 """From the gradient of a number by a network's output to that by its input."""
@@ -39,6 +39,12 @@ def with_pullback(layers: nn.Sequential, x: Tensor) -> tuple[Tensor, Pullback]:
     """
     pullbacks: list[Pullback] = []
     for layer in layers:
+        if isinstance(layer, Beside):
+            one, by_one = with_pullback(layer.first, x)
+            other, by_other = with_pullback(layer.second, x)
+            pullbacks.append(_sum(by_one, by_other))
+            x = one + other
+            continue
         y = layer(x)
         pullbacks.append(_pullback(layer, x, y))
         x = y
@@ -49,6 +55,10 @@ def with_pullback(layers: nn.Sequential, x: Tensor) -> tuple[Tensor, Pullback]:
         return gradient
 
     return x, back
+
+
+def _sum(first: Pullback, second: Pullback) -> Pullback:
+    return lambda g: first(g) + second(g)
 
 
 def _pullback(layer: nn.Module, x: Tensor, y: Tensor) -> Pullback:
@@ -74,6 +84,4 @@ def _pullback(layer: nn.Module, x: Tensor, y: Tensor) -> Pullback:
             return lambda g: g * (1 - y * y)
         case nn.Unflatten() | nn.Flatten():
             return lambda g: g.reshape(-1, *x.shape[1:])
-        case Shift():
-            return lambda g: g
     raise TypeError(f"the gradient of {type(layer).__name__} is not written out")
