@@ -84,8 +84,8 @@ class Run:
         path = self.path / "failed.csv"
         if not path.is_file():
             return []
-        found: list[dict[str, Any]] = pd.read_csv(path, keep_default_na=False).to_dict("records")
-        return found
+        found = pd.read_csv(path, keep_default_na=False)
+        return [{str(key): value for key, value in row.items()} for row in found.to_dict("records")]
 
     @property
     def failed_recipes(self) -> set[str]:

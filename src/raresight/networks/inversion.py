@@ -136,8 +136,8 @@ def fit_encoder(
     random = np.random.default_rng(seed)
 
     def loss_of(planes: Tensor) -> Tensor:
-        drawn = generator(encoder(planes))
-        strange = (features(drawn) - features(planes)).square().mean()
+        drawn: Tensor = generator(encoder(planes))
+        strange: Tensor = (features(drawn) - features(planes)).square().mean()
         return (drawn - planes).square().mean() + kappa * strange
 
     with local_seed(seed, device):

@@ -261,7 +261,9 @@ def fit_pair(
         return _train(read, labels, settings, device, seed)
 
     (generator, critic), restarts = restarted(attempt, seed, settings.learning_rate)
-    return Pair(generator.eval().cpu(), critic.eval().cpu(), restarts)
+    for network in (generator, critic):
+        network.eval().cpu().requires_grad_(False)
+    return Pair(generator, critic, restarts)
 
 
 def restarted(attempt: Callable[[int], T], seed: int, learning_rate: float) -> tuple[T, int]:
