@@ -1,4 +1,4 @@
-"""GAN augmentation: whole images of the rare class drawn by a conditional WGAN-GP, when they are asked for."""
+"""GAN augmentation: images of the rare class drawn by a conditional WGAN-GP, when they are asked for."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _COUNT = [Interval(numbers.Integral, 1, None, closed="left")]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Generated:
-    """The law of GAN augmentation: the generator's picture of a class and of a code that the row's seed gives.
+    """The law of GAN augmentation: the generator's picture of a class and a code that the row's seed gives.
 
-    The base is a row of that class drawn at random, and so is named as both parents; the image owes no more to
-    it than to any other. It takes height, width and dtype of the images that the plan is read with.
+    The base is a row of that class drawn at random, named as both parents; the image owes no more to it than
+    to any other. It takes height, width and dtype of the images that the plan is read with.
 
     Attributes
     ----------
@@ -106,19 +106,20 @@ class GAN(PlanSampler):
     """GAN augmentation: images drawn by a WGAN-GP that was trained on the same training images.
 
     Generator and critic are told the class (a one-hot entry beside the code; projection in the critic), so
-    that what the frequent class teaches of anatomy serves the rare one; batches hold each class equally often.
-    The images are drawn at 64 × 64 pixels and enlarged.
+    that what the frequent class teaches of anatomy serves the rare one; batches hold each class equally
+    often. The images are drawn at 64 × 64 pixels and enlarged. The generator starts from the classes' means
+    and principal components (see `raresight.networks.wgan.make_generator`).
 
-    Expect little. With the defaults the pair trains for about a minute and a half on one core, hundreds of
-    steps where published GANs take hundreds of thousands: the images are rough, vary less than real ones, and
-    a lesion on them is a matter of luck. From two rare rows on it works, but then the critic knows those two by
-    heart, and what is drawn of the class are the frequent class's images pulled towards them: with fewer than
-    some dozens of rare rows no variety is won that copies (``random-over``) do not have.
+    Expect little. With the defaults the pair trains for one or two minutes on one core, hundreds of steps
+    where published GANs take hundreds of thousands: the images are rough, and a lesion on them is a matter of
+    luck. From two rare rows on it works, but then the critic knows those two by heart, and what is drawn of
+    the class varies as the frequent class does around the mean of the two: with few rare rows
+    no knowledge of the rare class is won that copies (``random-over``) do not have.
 
-    Source: Gulrajani et al., "Improved training of Wasserstein GANs", NeurIPS 2017, and Miyato & Koyama, "cGANs
-    with projection discriminator", ICLR 2018; as augmentation Frid-Adar et al., "GAN-based synthetic medical
-    image augmentation for increased CNN performance in liver lesion classification", Neurocomputing 321 (2018),
-    321–331.
+    Source: Gulrajani et al., "Improved training of Wasserstein GANs", NeurIPS 2017, and Miyato & Koyama,
+    "cGANs with projection discriminator", ICLR 2018; as augmentation Frid-Adar et al., "GAN-based synthetic
+    medical image augmentation for increased CNN performance in liver lesion classification", Neurocomputing
+    321 (2018), 321–331.
 
     Parameters
     ----------
@@ -161,10 +162,10 @@ class GAN(PlanSampler):
         random_state: Any = None,
         latent: int = 64,
         width: int = 16,
-        steps: int = 300,
+        steps: int = 150,
         critic_steps: int = 5,
         penalty: float = 10.0,
-        learning_rate: float = 4e-4,
+        learning_rate: float = 1e-4,
         device: str = "auto",
     ) -> None:
         super().__init__(sampling_strategy=sampling_strategy, random_state=random_state)
