@@ -343,8 +343,8 @@ class AnoGAN(AdversarialDetector):
     """What a WGAN-GP of normal images, searched for the nearest to an image, does not hold.
 
     For each image a code is sought by gradient steps, from the code 0 on, so that there is no chance in it.
-    The score is ``(1 − weight)`` times the mean absolute difference from what the code gives, plus `weight` times
-    that of the critic's features; the search goes down the same sum over all pixels. The paper searches with
+    The score is ``(1 − weight)`` times the mean absolute difference from what the code gives, plus `weight`
+    times that of the critic's features; the search goes down the same sum over all pixels. The paper searches with
     500 steps of Adam from a random code; here a few steps of a set, shrinking length are part of the exported
     graph, their gradient written out (see `raresight.networks.pullback`). `validation` is not looked at.
 
