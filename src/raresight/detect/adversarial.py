@@ -241,8 +241,10 @@ class FAnoGAN(AdversarialDetector):
 
     Expect little. On one core there is time for a hundred steps where the paper takes tens of thousands; so
     the generator starts from principal components (see `raresight.networks.wgan.make_generator`) and what
-    is redrawn is not much finer than these. FIGF
-    What a reconstruction should reach on that phantom, .70, it misses; `patchcore` and the like do better.
+    is redrawn is not much finer than these. On one grouped half of ``phantom:brain?n=600&anomalies=0.1&difficulty=0.5``, trained on
+    the other (278 normal images, 150 and 500 steps), the AUROC was .62 of 30 anomalies, and .59 with the
+    paper's mean over all pixels: below the .70 that a reconstruction should reach there. On a grouped half of
+    brain_tumor_yesno (49 normal images to train on, 78 tumours) it was .78, and .79 with the paper's mean.
 
     Source: Schlegl, Seeböck, Waldstein, Langs & Schmidt-Erfurth, "f-AnoGAN: Fast unsupervised anomaly
     detection with generative adversarial networks", Medical Image Analysis 54 (2019), 30–44.
@@ -344,11 +346,13 @@ class AnoGAN(AdversarialDetector):
 
     For each image a code is sought by gradient steps, from the code 0 on, so that there is no chance in it.
     The score is ``(1 − weight)`` times the mean absolute difference from what the code gives, plus `weight`
-    times that of the critic's features; the search goes down the same sum over all pixels. The paper searches with
-    500 steps of Adam from a random code; here a few steps of a set, shrinking length are part of the exported
-    graph, their gradient written out (see `raresight.networks.pullback`). `validation` is not looked at.
+    times that of the critic's features; the search goes down the same sum over all pixels. The paper searches
+    with 500 steps of Adam from a random code; here a few steps of a set, shrinking length are part of the
+    exported graph, their gradient written out (see `raresight.networks.pullback`). `validation` is not looked
+    at.
 
-    Expect little, for the reasons that `FAnoGAN` gives. FIGA Scoring takes about 0.05 s an image on one core.
+    Expect little, for the reasons that `FAnoGAN` gives. On the half of brain_tumor_yesno described there the AUROC was .80
+    (with the paper's mean over all pixels .81). Scoring takes about 0.05 s an image on one core.
 
     Source: Schlegl, Seeböck, Waldstein, Schmidt-Erfurth & Langs, "Unsupervised anomaly detection with
     generative adversarial networks to guide marker discovery", IPMI 2017.
