@@ -259,8 +259,8 @@ class AnoGAN(AdversarialDetector):
     at.
 
     Expect little, for the reasons that `FAnoGAN` gives. On the half of brain_tumor_yesno described there the
-    AUROC was .82, and .81 with the paper's mean over all pixels; on the phantom it is no better than
-    `FAnoGAN`. Scoring takes about 0.05 s an image on one core.
+    AUROC was .82, and .81 with the paper's mean over all pixels; the phantom was not measured. Scoring takes
+    about 0.05 s an image on one core.
 
     Source: Schlegl, Seeböck, Waldstein, Schmidt-Erfurth & Langs, "Unsupervised anomaly detection with
     generative adversarial networks to guide marker discovery", IPMI 2017.
