@@ -149,8 +149,9 @@ class FAnoGAN(AdversarialDetector):
     is redrawn is not much finer than these. Measured on one grouped half, trained on the other, on which the
     defaults of `top` and `smoothing` were chosen too (so the figures flatter): on the phantom
     ``phantom:brain?n=600&anomalies=0.1&difficulty=0.5`` (278 normal images to train on, 30 anomalies; 41 s of
-    one core, no `validation`) an AUROC of .62, .58 with the paper's mean over all pixels, below the .70 that a reconstruction should reach there; on brain_tumor_yesno (49 normal
-    images to train on, 78 tumours) .78, .79 with the paper's mean.
+    one core, no `validation`) an AUROC of .62, .58 with the paper's mean over all pixels, below
+    the .70 that a reconstruction should reach there; on brain_tumor_yesno (49 normal images to train on, 78
+    tumours) .78, .79 with the paper's mean.
 
     Source: Schlegl, Seeböck, Waldstein, Langs & Schmidt-Erfurth, "f-AnoGAN: Fast unsupervised anomaly
     detection with generative adversarial networks", Medical Image Analysis 54 (2019), 30–44.
