@@ -13,7 +13,7 @@ import raresight.balance as balance
 from raresight.balance import SAMPLERS, SMOTE, SMOTENC, GeometricSMOTE, RandomOverSampler, SynthesisPlan
 from raresight.errors import DataError, InputError, OptionError
 
-OTHERS = ("costs", "deepsmote", "eos", "latent", "nominal")
+OTHERS = ("costs", "deepsmote", "eos", "gan", "latent", "nominal")
 FAMILY = [name for name, entry in SAMPLERS.items() if not any(f".{room}:" in entry.target for room in OTHERS)]
 ALWAYS = {"none", "random-over", "random-under", "tomek", "mixup", "balanced-mixup", "remix"}
 

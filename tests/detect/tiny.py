@@ -21,6 +21,8 @@ TINY: dict[str, dict[str, Any]] = {
     "padim": {"features": 30},
     "vote": {"members": "svm+logistic+boosting"},
     "cnn": {"pixels": 56, "width": 8, "members": 1, "epochs": 5, "learning_rate": 0.01},
+    "f-anogan": {"latent": 8, "width": 4, "steps": 5, "encoder_steps": 10},
+    "anogan": {"latent": 8, "width": 4, "steps": 5, "search_steps": 4},
 }
 """Detector → options; one that is quick by default needs none."""
 

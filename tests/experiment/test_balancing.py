@@ -19,7 +19,7 @@ from raresight.represent.pca import PrincipalComponents
 from raresight.represent.pixels import Pixels
 
 ROWS = np.arange(0, 64, 2)
-MAKES_IMAGES = {"latent-smote", "deepsmote"}
+MAKES_IMAGES = {"latent-smote", "deepsmote", "gan"}
 NEEDS_COLUMNS = {"smote-nc"}
 FOR_NETWORKS = {"focal"}
 

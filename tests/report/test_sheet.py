@@ -108,6 +108,12 @@ def test_a_learned_space_shows_the_reconstructed_parents_and_an_embedding_can_le
         assert (family.children[0] != family.base).any()
 
 
+def test_an_image_drawn_of_its_class_has_no_other_steps(small_set: Path):
+    found = synthesise_images(rs.load(small_set), ["gan[steps=2,width=2,latent=4]"], quality_in="pixels")[0]
+    family = choose_families(found, 1)[0]
+    assert len(family.steps) == len(family.children) == 1 and family.classes == ("tumour", "tumour")
+
+
 def test_a_limit_keeps_the_classes_in_proportion(small_set: Path):
     found = synthesise_images(rs.load(small_set), ["random-over"], limit=32, quality_in="pixels")[0]
     assert len(found.images) == 32 and (found.labels == "tumour").sum() == 12

@@ -77,6 +77,11 @@ SAMPLERS = Registry(
             "latent SMOTE with a permutation penalty; decoded images",
             "Dablain et al. 2023",
         ),
+        "gan": Entry(
+            "raresight.balance.gan:GAN",
+            "images drawn by a conditional WGAN-GP of the training images",
+            "Gulrajani et al. 2017",
+        ),
     },
 )
 
@@ -105,6 +110,7 @@ _CLASSES = {
     "EOS": "raresight.balance.eos",
     "LatentSMOTE": "raresight.balance.latent",
     "DeepSMOTE": "raresight.balance.deepsmote",
+    "GAN": "raresight.balance.gan",
     "SynthesisPlan": "raresight.balance.plan",
 }
 __all__ = ["SAMPLERS", *_CLASSES]

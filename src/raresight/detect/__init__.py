@@ -61,5 +61,15 @@ DETECTORS = Registry(
         "ecod": Entry(
             "raresight.detect.outliers:ECOD", "one-class: empirical tail probabilities", "Li et al. 2022"
         ),
+        "f-anogan": Entry(
+            "raresight.detect.adversarial:FAnoGAN",
+            "one-class: WGAN-GP of normal images and an encoder; what it cannot redraw",
+            "Schlegl et al. 2019",
+        ),
+        "anogan": Entry(
+            "raresight.detect.adversarial:AnoGAN",
+            "one-class: WGAN-GP of normal images, searched for the nearest",
+            "Schlegl et al. 2017",
+        ),
     },
 )

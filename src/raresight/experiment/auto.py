@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from raresight.errors import OptionError
+from raresight.errors import OptionError, RunError
 from raresight.evidence.judge import judge
 from raresight.experiment.chosen import AUTO, STACK, Key, auto_result, choose, inner_auroc, stack_result
 from raresight.experiment.recipe import Recipe
@@ -104,6 +104,8 @@ def auto_compare(
     path = Path(out) if out is not None else Path("runs") / work.identity[:12]
     search = _Search(work, path, workers or os.cpu_count() or 1, start + 60 * budget, progress)
     finished, unfinished = search.spend(say)
+    if not finished:
+        raise RunError(f"every recipe failed; {Run(path).failure_sentences[0]}")
     return _conclude(work, path, finished, unfinished, budget)
 
 
@@ -124,7 +126,9 @@ class _Search:
             if self._finish(tasks, first=not finished):
                 finished.append(name)
             else:
-                say(f"{name} would not end within the budget and was left out")
+                failed = Run(self.path).failed_recipes if (self.path / "run.json").is_file() else set()
+                why = "failed" if name in failed else "would not end within the budget"
+                say(f"{name} {why} and was left out")
         return finished, [name for name in self.tasks if name not in finished]
 
     def _finish(self, tasks: list[Task], first: bool) -> bool:
@@ -139,7 +143,7 @@ class _Search:
         if rest and not first and time.monotonic() + expected > self.until and not self._done(rest):
             return False
         self._carry_out(rest)
-        return True
+        return self._done(tasks)
 
     def _done(self, tasks: list[Task]) -> bool:
         return (self.path / "run.json").is_file() and all(map(Run(self.path).has, tasks))

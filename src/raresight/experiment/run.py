@@ -88,6 +88,46 @@ class Run:
             raise RunError(f"{self.path} keeps no inner scores of {recipe}; run it anew in another folder")
         return pd.read_parquet(path)
 
+    def write_failed(self, failed: Sequence[tuple[Keyed, str]]) -> None:
+        """Keep which tasks failed and why, in ``failed.csv``; there is none where none did."""
+        path = self.path / "failed.csv"
+        with disk_errors(self.path, REMEDY):
+            if not failed:
+                path.unlink(missing_ok=True)
+                return
+            rows = sorted((*task.key, reason) for task, reason in failed)
+            with new_file(path) as scratch:
+                pd.DataFrame(rows, columns=["recipe", "repeat", "fold", "reason"]).to_csv(
+                    scratch, index=False
+                )
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """Tasks whose training failed: recipe, repeat, fold and reason."""
+        path = self.path / "failed.csv"
+        if not path.is_file():
+            return []
+        found = pd.read_csv(path, keep_default_na=False)
+        return [{str(key): value for key, value in row.items()} for row in found.to_dict("records")]
+
+    @property
+    def failed_recipes(self) -> set[str]:
+        """Recipes that a failed task makes incomplete: nothing is said of them."""
+        return {str(task["recipe"]) for task in self.failed}
+
+    @property
+    def failure_sentences(self) -> list[str]:
+        """Name each failed recipe, with its first reason."""
+        failed = self.failed
+        found = []
+        for recipe in dict.fromkeys(task["recipe"] for task in failed):
+            own = [task for task in failed if task["recipe"] == recipe]
+            found.append(
+                f"{recipe} is left out: it failed in {len(own)} fold(s) ({own[0]['reason']}); "
+                "the same command tries them again"
+            )
+        return found
+
     def has_leaky(self, task: LeakyTask) -> bool:
         """Tell whether a task of the leaky twin is finished."""
         return (self.path / "leaky" / f"{task_name(*task.key)}.parquet").is_file()
@@ -120,13 +160,16 @@ class Run:
         return self._tables("leaky")
 
     def _tables(self, room: str) -> pd.DataFrame | None:
-        """Read a room's tables as one, by recipe, repeat and row."""
+        """Read a room's tables as one, by recipe, repeat and row; without recipes that failed."""
         order = {recipe["id"]: i for i, recipe in enumerate(self.settings["recipes"])}
         parts = sorted((self.path / room).glob("*.parquet"))
         if not parts:
             return None
         whole = pd.concat([pd.read_parquet(part) for part in parts], ignore_index=True)
         whole = whole[whole["recipe"].isin(order)]  # a search may have left some unfinished
+        whole = whole[~whole["recipe"].isin(self.failed_recipes)]
+        if whole.empty:
+            return None
         rank = whole["recipe"].map(order)
         whole = whole.assign(_rank=rank).sort_values(["_rank", "repeat", "row"], kind="stable")
         return whole.drop(columns="_rank").reset_index(drop=True)
@@ -137,7 +180,7 @@ class Run:
         order = {recipe["id"]: i for i, recipe in enumerate(self.settings["recipes"])}
         found = [json.loads(p.read_text()) for p in sorted((self.path / "receipts").glob("*.json"))]
         found = [r for r in found if (self.path / "predictions" / f"{task_name(*_key(r))}.parquet").is_file()]
-        found = [receipt for receipt in found if receipt["recipe"] in order]
+        found = [r for r in found if r["recipe"] in order and r["recipe"] not in self.failed_recipes]
         return sorted(found, key=lambda r: (order[r["recipe"]], r["repeat"], r["fold"]))
 
     @cached_property
@@ -173,6 +216,7 @@ class Run:
                 made["external"] = summarise_external(self.external, self.thresholds, self.settings)
             if self.leaky is not None:
                 made["leaky"] = inflation(self.leaky, made["recipes"])
+            made["sentences"] += self.failure_sentences
             judged = {key: made.pop(key) for key in ("verdicts", "recommendation")}
             with disk_errors(self.path, REMEDY):
                 _write_json(self.path / "verdicts.json", judged)

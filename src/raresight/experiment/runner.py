@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from raresight.errors import OptionError
+from raresight.errors import OptionError, RunError
 from raresight.evidence.thresholds import DEFAULT_RULES
 from raresight.experiment.balancing import prepare_gram
 from raresight.experiment.external import External, prepare_external
@@ -17,7 +17,7 @@ from raresight.experiment.protocol import Protocol, Splitting
 from raresight.experiment.recipe import Recipe, make_recipes, recipe_notices
 from raresight.experiment.run import Run, locked, open_run
 from raresight.experiment.settings import run_settings
-from raresight.experiment.task import Task, run_task
+from raresight.experiment.task import Failure, Task, try_task
 from raresight.experiment.workers import run_in_workers
 from raresight.images.grouping import Grouping, group_images, grouping_sentences, grouping_warnings
 from raresight.images.manifest import Manifest
@@ -60,7 +60,8 @@ def compare(
 ) -> Run:
     """Compare recipes on a labelled image set, leak-free, and keep everything in a run.
 
-    The same call again resumes a run that was cut short, or gives the finished one.
+    The same call again resumes a run that was cut short, or gives the finished one. A recipe whose training
+    fails, for instance because it diverges, is left out and named; the same call again tries it anew.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ prevalence, split
     progress : callable, optional
         See `raresight.progress`.
     say : callable, optional
-        Told, before the first task, what stays together and what groups cannot rule out.
+        Told, before the first task, what stays together and what groups cannot rule out; and what failed.
 
     Returns
     -------
@@ -107,7 +108,7 @@ prevalence, split
     Raises
     ------
     DataError, OptionError, RunError
-        If the set, an option or the folder cannot be used.
+        If the set, an option or the folder cannot be used; RunError also if every recipe's training failed.
     LeakageError
         If anything learned from a test row; a defect in raresight.
     """
@@ -140,7 +141,7 @@ prevalence, split
     )
     work.tell(say)
     path = Path(out) if out is not None else Path("runs") / work.identity[:12]
-    return carry_out(work, path, workers or os.cpu_count() or 1, progress)
+    return carry_out(work, path, workers or os.cpu_count() or 1, progress, say)
 
 
 @dataclass(frozen=True)
@@ -250,9 +251,21 @@ def _check_without_anomalies(recipes: Sequence[Recipe]) -> None:
 
 
 def carry_out(
-    work: Work, path: Path, workers: int, progress: Progress = silent, *, weigh: bool = True
+    work: Work,
+    path: Path,
+    workers: int,
+    progress: Progress = silent,
+    say: Say = unsaid,
+    *,
+    weigh: bool = True,
 ) -> Run:
-    """Do what is not done yet in a run's folder, and weigh the evidence if that is wanted at once."""
+    """Do what is not done yet in a run's folder, and weigh the evidence if that is wanted at once.
+
+    Raises
+    ------
+    RunError
+        If every recipe failed.
+    """
     store = work.store
     with locked(path):
         run = open_run(path, work.settings, [(r.file, r.reason) for r in store.manifest.rejected])
@@ -266,6 +279,11 @@ def carry_out(
             if work.external is not None:
                 _prepare(work.external.store, waiting, progress, distances=False)
             _work(waiting, work, run, workers, progress)
+            for sentence in run.failure_sentences:
+                say(f"warning: {sentence}")
+            if weigh and {task.recipe.id for task in work.tasks} <= run.failed_recipes:
+                raise RunError(f"every recipe failed; {run.failure_sentences[0]}")
+        leaky = [task for task in leaky if task.recipe.id not in run.failed_recipes]
         if leaky:
             _leak(leaky, work, run, workers, progress)
         if weigh:
@@ -297,9 +315,15 @@ def _work(tasks: Sequence[Task], work: Work, run: Run, workers: int, progress: P
     if external is not None:
         external = replace(external, store=_light(external.store))
     calls = [(task, _light(work.store), work.grouping.names, work.protocol, external) for task in tasks]
+    failed: list[tuple[Task, str]] = []
+    run.write_failed(failed)
     with progress("training and testing", len(tasks)) as tick:
-        for number, result in run_in_workers(run_task, calls, min(workers, len(tasks))):
-            run.write(tasks[number], result)
+        for number, result in run_in_workers(try_task, calls, min(workers, len(tasks))):
+            if isinstance(result, Failure):
+                failed.append((tasks[number], result.reason))
+                run.write_failed(failed)
+            else:
+                run.write(tasks[number], result)
             tick(1)
 
 

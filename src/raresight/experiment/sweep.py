@@ -112,7 +112,7 @@ def compare_imbalances(
     with locked(path):
         _open(path, identity, works, options.get("command"))
         runs = {
-            ratio: carry_out(work, path / _name(ratio), workers or os.cpu_count() or 1, progress)
+            ratio: carry_out(work, path / _name(ratio), workers or os.cpu_count() or 1, progress, say)
             for ratio, work in works.items()
         }
         _write(path, _summary(identity, works, runs, options.get("command")))

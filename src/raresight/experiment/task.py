@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from raresight.errors import InputError, LeakageError, MissingExtraError, RaresightError, RunError
 from raresight.evidence.calibration import CALIBRATIONS, UNCALIBRATED
 from raresight.evidence.prevalence import prior_correction
 from raresight.evidence.thresholds import parse_rule
@@ -60,6 +61,35 @@ class Result:
     receipt: dict[str, Any]
     inner: pd.DataFrame
     external: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a task left nothing behind: one sentence."""
+
+    reason: str
+
+
+def try_task(
+    task: Task,
+    store: ImageStore,
+    groups: NDArray[Any],
+    protocol: Protocol,
+    external: External | None = None,
+) -> Result | Failure:
+    """Run a task; a training that fails, for instance because it diverges, is its recipe's own failure.
+
+    Raises
+    ------
+    InputError, LeakageError, MissingExtraError, RunError
+        What the user can mend, or must know of, ends the whole comparison.
+    """
+    try:
+        return run_task(task, store, groups, protocol, external)
+    except (InputError, LeakageError, MissingExtraError, RunError):
+        raise
+    except RaresightError as error:
+        return Failure(str(error))
 
 
 def run_task(

@@ -92,6 +92,8 @@ def _family(synthesis: Synthesis, row: int) -> Family:
 
 
 def _other_steps(plan: SynthesisPlan, blend: str) -> tuple[float, ...]:
+    if plan.law is not None and plan.law.settings()["name"] == "generated":
+        return ()  # drawn of a class, from no point between two images
     if blend == "latent":
         return (0.0, 0.5, 1.0)  # the ends show what the decoder alone does to the parents
     return (0.25, 0.5, 0.75) if plan.law is None else ()
