@@ -90,7 +90,11 @@ def inner_scores(
     folds = min(inner_folds, fewest_groups(y[train], groups[train]))
     if folds < 2:
         many = store.manifest.task == "multiclass"
-        lone, less = ("group (patient) of a class", "") if many else ("anomalous group (patient)", ", a smaller --imbalance")
+        lone, less = (
+            ("group (patient) of a class", "")
+            if many
+            else ("anomalous group (patient)", ", a smaller --imbalance")
+        )
         raise DataError(
             f"the training rows of a fold hold one {lone} only, and calibration needs two; "
             f"use fewer --folds{less}, or more images"

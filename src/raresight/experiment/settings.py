@@ -51,6 +51,8 @@ def run_settings(
     parts = [r.settings() for r in recipes]
     counts = manifest.table["label"].value_counts()
     identity = [store.key, manifest_hash, parts, protocol.settings(), recipes[0].device]
+    if manifest.order:
+        identity.append(manifest.classes)
     if protocol.split == "published":
         identity.append([split.train.tolist(), split.test.tolist()])
     found = external.settings() if external is not None else None
@@ -59,6 +61,7 @@ def run_settings(
     return {
         "identity": content_hash(*identity),
         "command": command,
+        "task": manifest.task,
         "data": {
             "name": manifest.name,
             "images": len(manifest),
@@ -66,6 +69,7 @@ def run_settings(
             **grouping.facts(manifest),
             "classes": {label: int(counts[label]) for label in manifest.classes},
             "normal": list(manifest.normal),
+            **({"order": list(manifest.notes)} if manifest.order else {}),
             "manifest_hash": manifest_hash,
         },
         "recipes": parts,
