@@ -206,9 +206,8 @@ def _effects(evidence: ClassEvidence, parts: Mapping[str, Mapping[str, Any]]) ->
             **{part: parts[recipe][part] for part in ("model", "representation", "balance")},
             "changes": changes,
         }
-        found.append(
-            {**effect, "sentence": _sentence(effect, _undecidable(evidence, parts, (recipe, against)))}
-        )
+        reason = _undecidable(evidence, parts, (recipe, against))
+        found.append({**effect, "sentence": _sentence(effect, reason)})
     return found
 
 
@@ -297,7 +296,8 @@ def _helping(best: Mapping[str, Any], mine: Sequence[Mapping[str, Any]]) -> str:
     start = "Recommended here"
     if metric != GRADED_HEADLINE:
         start = f"No balance ranks the images better; where {_in_text(metric)} counts"
-    return f"{start}: {balance_title(best['balance'])} with {best['model']}@{best['representation']}, {gain}{price}."
+    who = f"{balance_title(best['balance'])} with {best['model']}@{best['representation']}"
+    return f"{start}: {who}, {gain}{price}."
 
 
 def _in_text(metric: str) -> str:

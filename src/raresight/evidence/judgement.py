@@ -175,7 +175,8 @@ def verdict_sentence(called: str, metric: str, verdict: Verdict, title: str = ""
     if not math.isfinite(verdict.difference):
         return f"{start}; {verdict.reason}."
     low, high = (decimal(value, sign=True) for value in verdict.interval)
-    numbers = f"{title or METRICS[metric].title} {decimal(verdict.difference, sign=True)} (95 % interval {low} to {high}"
+    title = title or METRICS[metric].title
+    numbers = f"{title} {decimal(verdict.difference, sign=True)} (95 % interval {low} to {high}"
     if math.isfinite(verdict.p_holm):
         numbers += f"; Holm's p {'< .001' if verdict.p_holm < 0.001 else decimal(verdict.p_holm)}"
     if verdict.word == "equivalent":

@@ -94,8 +94,14 @@ class ClassRows:
 
     def part(self, own: NDArray[np.bool_]) -> ClassRows:
         """Take some rows."""
-        fields = (self.label, self.predicted, self.score, self.group, self.repeat, self.unit)
-        return ClassRows(*(values[own] for values in fields))
+        return ClassRows(
+            self.label[own],
+            self.predicted[own],
+            self.score[own],
+            self.group[own],
+            self.repeat[own],
+            self.unit[own],
+        )
 
 
 @dataclass(frozen=True, slots=True)
