@@ -12,6 +12,11 @@ DETECTORS = Registry(
             "raresight.detect.classical:SVM", "support vector machine, RBF kernel", "Cortes & Vapnik 1995"
         ),
         "rf": Entry("raresight.detect.classical:RandomForest", "random forest", "Breiman 2001"),
+        "boosting": Entry(
+            "raresight.detect.classical:Boosting",
+            "gradient boosting over histograms",
+            "Friedman 2001; Ke et al. 2017",
+        ),
         "cnn": Entry(
             "raresight.detect.cnn:CNN", "compact residual network, trained from scratch", "He et al. 2016"
         ),

@@ -1,29 +1,43 @@
-"""Classical detectors on a representation: logistic regression, support vector machine, random forest."""
+"""Classical detectors on a representation: logistic regression, support vector machine, forest, boosting."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 from sklearn.base import ClassifierMixin
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
 from raresight.detect.base import Detector, flatten
+from raresight.errors import DataError
 
 Array = NDArray[Any]
 
 
 class ClassicalDetector(ClassifierMixin, Detector):  # type: ignore[misc]
-    """Base of the detectors that wrap a scikit-learn classifier."""
+    """Base of the detectors that wrap a scikit-learn classifier.
+
+    Attributes
+    ----------
+    classes_ : int array
+        0 = normal, 1 = anomalous; or 0, 1, 2 …
+    """
 
     scaled = True
+    multiclass = True
 
     def _classifier(self) -> Any:
         raise NotImplementedError
+
+    @staticmethod
+    def _rows(X: Array) -> Array:
+        """Give (n, …) rows as the classifier takes them."""
+        return flatten(X)
 
     def fit(
         self,
@@ -32,25 +46,39 @@ class ClassicalDetector(ClassifierMixin, Detector):  # type: ignore[misc]
         groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
-        """Learn from (n, …) rows; images are flattened and integers scaled to 0 … 1."""
-        self.classifier_ = self._classifier().fit(flatten(X), y, sample_weight=sample_weight)
+        """Learn from (n, …) rows; images are flattened and integers scaled to 0 … 1.
+
+        Raises
+        ------
+        DataError
+            If all rows are of one class.
+        """
+        if len(np.unique(np.asarray(y))) < 2:
+            raise DataError(
+                f"{type(self).__name__} learns from normal and anomalous images and all of these "
+                f"{len(X)} are of one class; take a one-class detector"
+            )
+        self.classifier_ = self._classifier().fit(self._rows(X), y, sample_weight=sample_weight)
         self.classes_ = self.classifier_.classes_
         self.dtype_ = X.dtype
         return self
 
     def decision_function(self, X: Array) -> NDArray[np.float64]:
-        """Score (n, …) rows, higher = more anomalous."""
-        return np.asarray(self.classifier_.decision_function(flatten(X)), np.float64)
+        """Score (n, …) rows, (n,), higher = more anomalous; each of more than two classes, (n, classes)."""
+        return np.asarray(self.classifier_.decision_function(self._rows(X)), np.float64)
 
     def predict(self, X: Array) -> Array:
-        """Call each row by the default threshold."""
-        anomalous = self.decision_function(X) >= (self.default_threshold or 0)
+        """Call each row by the default threshold; of more than two classes, the one that scores highest."""
+        scores = self.decision_function(X)
+        if scores.ndim == 2:
+            return np.asarray(self.classes_[scores.argmax(axis=1)])
+        anomalous = scores >= (self.default_threshold or 0)
         called: Array = self.classes_[anomalous.astype(int)]
         return called
 
 
 class SVM(ClassicalDetector):
-    """Support vector machine with a Gaussian kernel.
+    """Support vector machine with a Gaussian kernel; of more than two classes, one against the rest for each.
 
     Source: Cortes & Vapnik, "Support-vector networks", Machine Learning 20 (1995).
 
@@ -69,22 +97,29 @@ class SVM(ClassicalDetector):
         return _ScaledSVC(self.C, self.width)
 
     def predict_proba(self, X: Array) -> NDArray[np.float64]:
-        """Read the margin as log odds, (n, 2); so over- or under-confident, and uncalibrated."""
+        """Read margins as log odds, (n, classes); so over- or under-confident, and uncalibrated."""
         anomalous = expit(self.decision_function(X))
+        if anomalous.ndim == 2:
+            shares: NDArray[np.float64] = anomalous / anomalous.sum(axis=1, keepdims=True)
+            return shares
         return np.column_stack([1 - anomalous, anomalous])
 
     def scorer(self) -> Any:
-        """Give the kernel expansion as a torch module."""
-        from raresight.detect.kernels import KernelExpansion
+        """Give the kernel expansion, or one a class, as a torch module."""
+        from raresight.detect.kernels import Columns, KernelExpansion
 
-        fitted = self.classifier_
-        return KernelExpansion(
-            fitted.support_vectors_,
-            fitted.dual_coef_[0],
-            float(fitted.intercept_[0]),
-            fitted._gamma,
-            self.dtype_,
-        )
+        machines = getattr(self.classifier_, "machines", [self.classifier_])
+        expansions = [
+            KernelExpansion(
+                fitted.support_vectors_,
+                fitted.dual_coef_[0],
+                float(fitted.intercept_[0]),
+                fitted._gamma,
+                self.dtype_,
+            )
+            for fitted in machines
+        ]
+        return expansions[0] if len(expansions) == 1 else Columns(expansions)
 
     @staticmethod
     def search_space(trial: Any) -> dict[str, Any]:
@@ -101,12 +136,27 @@ class _ScaledSVC:
     def __init__(self, C: float, width: float) -> None:
         self.C, self.width = C, width
 
-    def fit(self, X: Array, y: Array, sample_weight: Array | None = None) -> SVC:
+    def fit(self, X: Array, y: Array, sample_weight: Array | None = None) -> Any:
         variance = float(X.var()) or 1.0
         gamma = self.width / (X.shape[1] * variance)
-        return SVC(C=self.C, gamma=gamma, cache_size=500, random_state=0).fit(
-            X, y, sample_weight=sample_weight
-        )
+        classes = np.unique(y)
+        if len(classes) > 2:
+            machines = [self._machine(gamma).fit(X, y == each, sample_weight) for each in classes]
+            return _OneAgainstRest(machines, classes)
+        return self._machine(gamma).fit(X, y, sample_weight=sample_weight)
+
+    def _machine(self, gamma: float) -> SVC:
+        return SVC(C=self.C, gamma=gamma, cache_size=500, random_state=0)
+
+
+class _OneAgainstRest:
+    """A machine for each class; scikit-learn's own mixes pairs' votes, which make no simple graph."""
+
+    def __init__(self, machines: list[SVC], classes: Array) -> None:
+        self.machines, self.classes_ = machines, classes
+
+    def decision_function(self, X: Array) -> Array:
+        return np.column_stack([machine.decision_function(X) for machine in self.machines])
 
 
 class RandomForest(ClassicalDetector):
@@ -142,13 +192,25 @@ class RandomForest(ClassicalDetector):
         return RandomForestClassifier(**self.get_params(), n_jobs=1)
 
     def decision_function(self, X: Array) -> NDArray[np.float64]:
-        """Score (n, …) rows from 0 to 1."""
-        return self.predict_proba(X)[:, 1]
+        """Score (n, …) rows from 0 to 1; of more than two classes, each class's share of the votes."""
+        shares = self.predict_proba(X)
+        return shares[:, 1] if shares.shape[1] == 2 else shares
 
     def predict_proba(self, X: Array) -> NDArray[np.float64]:
-        """Share of votes for normal and for anomalous, (n, 2)."""
-        shares: NDArray[np.float64] = self.classifier_.predict_proba(flatten(X))
+        """Share of votes for each class, (n, classes)."""
+        shares: NDArray[np.float64] = self.classifier_.predict_proba(self._rows(X))
         return shares
+
+    def export_onnx(self, path: Path, example: Array) -> None:
+        """Write the trees as an ONNX graph; see `Detector.export_onnx`."""
+        from raresight.detect.trees import Tree, export_trees
+
+        trees = []
+        for grown in (each.tree_ for each in self.classifier_.estimators_):
+            shares = grown.value[:, 0] / grown.value[:, 0].sum(axis=1, keepdims=True)
+            votes = shares[:, 1:] if shares.shape[1] == 2 else shares
+            trees.append(Tree.of(grown, votes / len(self.classifier_.estimators_)))
+        export_trees(path, trees, [0.0] * trees[0].value.shape[1], example, self.dtype_)
 
     @staticmethod
     def search_space(trial: Any) -> dict[str, Any]:
@@ -156,6 +218,83 @@ class RandomForest(ClassicalDetector):
         return {
             "max_features": trial.suggest_float("max_features", 0.01, 0.2, log=True),
             "min_samples_leaf": trial.suggest_int("min_samples_leaf", 1, 8, log=True),
+        }
+
+
+class Boosting(ClassicalDetector):
+    """Gradient boosting over histograms, scikit-learn's, a yardstick; its score is the log odds.
+
+    Source: Friedman, "Greedy function approximation: a gradient boosting machine", Annals of Statistics 29
+    (2001); over histograms Ke et al., "LightGBM: a highly efficient gradient boosting decision tree", NeurIPS
+    2017.
+
+    Parameters
+    ----------
+    max_iter : int
+        Trees, one after the other (a class, where there are more than two).
+    learning_rate : float
+    max_leaf_nodes : int
+    min_samples_leaf : int
+    max_features : float
+        Share of the features tried at each split, above 0 and at most 1.
+    l2_regularization : float
+    random_state : int
+        Of the features tried.
+    """
+
+    scaled = False
+    stochastic = True
+    logits = True
+
+    def __init__(
+        self,
+        max_iter: int = 150,
+        learning_rate: float = 0.1,
+        max_leaf_nodes: int = 15,
+        min_samples_leaf: int = 5,
+        max_features: float = 0.1,
+        l2_regularization: float = 1.0,
+        random_state: int = 0,
+    ) -> None:
+        self.max_iter, self.learning_rate = max_iter, learning_rate
+        self.max_leaf_nodes, self.min_samples_leaf = max_leaf_nodes, min_samples_leaf
+        self.max_features, self.l2_regularization = max_features, l2_regularization
+        self.random_state = random_state
+
+    def _classifier(self) -> Any:
+        return HistGradientBoostingClassifier(**self.get_params(), early_stopping=False)
+
+    @staticmethod
+    def _rows(X: Array) -> Array:
+        """Round as an exported graph does; scikit-learn would split between float64 values."""
+        return flatten(X).astype(np.float32, copy=False)
+
+    def predict_proba(self, X: Array) -> NDArray[np.float64]:
+        """Probability of each class, (n, classes)."""
+        shares: NDArray[np.float64] = self.classifier_.predict_proba(self._rows(X))
+        return shares
+
+    def export_onnx(self, path: Path, example: Array) -> None:
+        """Write the trees as an ONNX graph; see `Detector.export_onnx`."""
+        from raresight.detect.trees import Tree, export_trees
+
+        grown = self.classifier_._predictors
+        targets = len(grown[0])
+        trees = [
+            Tree.of_histogram(each.nodes, target, targets)
+            for step in grown
+            for target, each in enumerate(step)
+        ]
+        start = np.ravel(self.classifier_._baseline_prediction).tolist()
+        export_trees(path, trees, start, example, self.dtype_)
+
+    @staticmethod
+    def search_space(trial: Any) -> dict[str, Any]:
+        """Options that tuning tries."""
+        return {
+            "learning_rate": trial.suggest_float("learning_rate", 0.03, 0.3, log=True),
+            "max_leaf_nodes": trial.suggest_int("max_leaf_nodes", 3, 31, log=True),
+            "max_features": trial.suggest_float("max_features", 0.02, 0.5, log=True),
         }
 
 
@@ -179,15 +318,19 @@ class Logistic(ClassicalDetector):
         return LogisticRegression(C=self.C, max_iter=2000)
 
     def predict_proba(self, X: Array) -> NDArray[np.float64]:
-        """Probability of normal and of anomalous, (n, 2)."""
-        shares: NDArray[np.float64] = self.classifier_.predict_proba(flatten(X))
+        """Probability of each class, (n, classes)."""
+        shares: NDArray[np.float64] = self.classifier_.predict_proba(self._rows(X))
         return shares
 
     def scorer(self) -> Any:
-        """Give the linear function as a torch module."""
-        from raresight.detect.kernels import Linear
+        """Give the linear function, or one a class, as a torch module."""
+        from raresight.detect.kernels import Columns, Linear
 
-        return Linear(self.classifier_.coef_[0], float(self.classifier_.intercept_[0]), self.dtype_)
+        functions = [
+            Linear(weights, float(constant), self.dtype_)
+            for weights, constant in zip(self.classifier_.coef_, self.classifier_.intercept_, strict=True)
+        ]
+        return functions[0] if len(functions) == 1 else Columns(functions)
 
     @staticmethod
     def search_space(trial: Any) -> dict[str, Any]:

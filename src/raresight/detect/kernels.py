@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -80,3 +81,21 @@ class KernelExpansion(nn.Module):
         squared = apart.square().sum(dim=1, keepdim=True) + self.norms - 2 * apart @ self.vectors.T
         found: Tensor = torch.exp(-self.gamma * squared.clamp_min(0)) @ self.weights + self.intercept
         return found
+
+
+class Columns(nn.Module):
+    """One score a class, side by side.
+
+    Parameters
+    ----------
+    scorers : sequence of torch.nn.Module
+        Each from (n, …) to (n,).
+    """
+
+    def __init__(self, scorers: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.scorers = nn.ModuleList(scorers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, …) → (n, classes)."""
+        return torch.stack([scorer(x) for scorer in self.scorers], dim=1)
