@@ -60,6 +60,10 @@ def compare(
     ] = None,
     anomaly: Annotated[str | None, typer.Option(help="Anomalous classes, comma-separated.")] = None,
     task: Annotated[Task, typer.Option(help="Binary, or multi-class grading.")] = Task.binary,
+    order: Annotated[
+        str | None,
+        typer.Option(help="Classes of a multi-class task from the lowest grade up, comma-separated."),
+    ] = None,
     folds: Annotated[int, typer.Option(help="Outer folds.")] = 5,
     repeats: Annotated[int, typer.Option(help="Repeats of the outer folds.")] = 1,
     inner_folds: Annotated[int, typer.Option(help="Folds inside the training rows.")] = 3,
@@ -80,8 +84,12 @@ def compare(
     ] = "auto",
     group: Annotated[str | None, typer.Option(help="The manifest's patient column.")] = None,
     calibration: Annotated[
-        str, typer.Option(help="From scores to probabilities: beta, platt, isotonic, venn-abers or none.")
-    ] = "beta",
+        str | None,
+        typer.Option(
+            help="From scores to probabilities: beta (by default), platt, isotonic, venn-abers or none; "
+            "multi-class: temperature (by default) or none."
+        ),
+    ] = None,
     thresholds: Annotated[
         str,
         typer.Option(
@@ -135,6 +143,7 @@ def compare(
         anomaly=_names(anomaly),
         group=group,
         task=task.value,
+        order=_names(order),
         max_pixels=int(max_megapixels * 1e6),
     )
     other = None
@@ -187,7 +196,8 @@ def finish(run: Run, as_json: bool) -> None:
     path = write_report(run)
     mixed = run.settings["data"]["mixed_groups"]
     if mixed:
-        say(f"warning: {mixed} group(s) hold both normal and anomalous images; they stay together")
+        kinds = "images of several classes" if run.graded else "both normal and anomalous images"
+        say(f"warning: {mixed} group(s) hold {kinds}; they stay together")
     if run.rejected:
         say(f"{len(run.rejected)} image(s) could not be used; see {run.path / 'rejected.csv'}")
     if as_json:
@@ -239,7 +249,9 @@ def print_table(run: Run) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    columns = ("accuracy", "sensitivity", "specificity", "f1", "auroc")
+    columns: tuple[str, ...] = ("accuracy", "sensitivity", "specificity", "f1", "auroc")
+    if run.graded:
+        columns = ("accuracy", "balanced_accuracy", "macro_f1", "quadratic_kappa", "macro_auroc")
     table = Table(box=None, header_style="bold")
     for name in ("recipe", *columns):
         table.add_column(name, no_wrap=True)

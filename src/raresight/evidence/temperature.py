@@ -12,19 +12,18 @@ from scipy.special import log_softmax, softmax
 Floats = NDArray[np.float64]
 
 COLDEST, HOTTEST = 1e-3, 1e3
-"""What scores may be multiplied by: classes that are told apart without a mistake would have no end."""
-
-PENALTY = 1e-3
-"""Of the offsets' squares, beside the mean log loss: they stay finite where a class has no rows."""
+"""What scores may be multiplied by."""
 
 
 class Temperature:
     """Bias-corrected temperature scaling: softmax(a × score + b), by maximum likelihood.
 
     The temperature 1 / a takes over-confidence back; the offsets b take back the class shares that a
-    balanced training set made a detector believe in. Source: Alexandari, Kundaje & Shrikumar, "Maximum
-    likelihood with bias-corrected calibration is hard-to-beat at label shift adaptation", ICML 2020; after
-    Guo, Pleiss, Sun & Weinberger, "On calibration of modern neural networks", ICML 2017.
+    balanced training set made a detector believe in. Targets are smoothed as Platt's are, so that
+    classes told apart without a mistake do not make for certainty. Source: Alexandari, Kundaje &
+    Shrikumar, "Maximum likelihood with bias-corrected calibration is hard-to-beat at label shift adaptation", ICML 2020; after
+    Guo, Pleiss, Sun & Weinberger, "On calibration of modern neural networks", ICML 2017; targets: Platt,
+    "Probabilistic outputs for support vector machines", Advances in Large Margin Classifiers 1999.
 
     Attributes
     ----------
@@ -44,15 +43,16 @@ class Temperature:
             0 … classes − 1.
         """
         n, classes = score.shape
-        hit = np.eye(classes)[label]
+        own = np.bincount(label, minlength=classes)
+        target = ((np.eye(classes) * own + 1) / (own[:, None] + classes))[label]
 
         def loss(found: Floats) -> tuple[float, Floats]:
             scale, offsets = np.exp(found[0]), found[1:]
             logits = scale * score + offsets
-            gap = (softmax(logits, axis=1) - hit) / n
-            value = -float(log_softmax(logits, axis=1)[np.arange(n), label].mean())
-            slopes = np.concatenate([[scale * (gap * score).sum()], gap.sum(axis=0) + 2 * PENALTY * offsets])
-            return value + PENALTY * float(offsets @ offsets), slopes
+            gap = (softmax(logits, axis=1) - target) / n
+            value = -float((target * log_softmax(logits, axis=1)).sum()) / n
+            slopes = np.concatenate([[scale * (gap * score).sum()], gap.sum(axis=0)])
+            return value, slopes
 
         limits = [(np.log(COLDEST), np.log(HOTTEST)), *([(None, None)] * classes)]
         found = minimize(loss, np.zeros(classes + 1), jac=True, method="L-BFGS-B", bounds=limits)
