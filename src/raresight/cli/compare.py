@@ -131,6 +131,7 @@ def compare(
 ) -> None:
     """Compare detectors with and without rebalancing; the same command again resumes."""
     from raresight.cli.console import bars, say
+    from raresight.errors import OptionError
     from raresight.experiment.runner import compare as run_compare
     from raresight.experiment.sweep import compare_imbalances
     from raresight.images.external import load_external
@@ -147,6 +148,11 @@ def compare(
         max_pixels=int(max_megapixels * 1e6),
     )
     other = None
+    if external is not None and task is Task.multiclass:
+        raise OptionError(
+            "--external judges normal against anomalous and is not there for --task multiclass; "
+            "leave either out"
+        )
     if external is not None:
         other = load_external(
             external, images, normal=_names(external_normal), max_pixels=int(max_megapixels * 1e6)

@@ -36,6 +36,9 @@ GRADED_MARGINS = {"macro_auroc": 0.01, "balanced_accuracy": 0.02, "quadratic_kap
 """What verdicts are about, and the difference below which none is worth having."""
 
 GRADED_HEADLINE = "macro_auroc"
+ORDINAL = frozenset({"quadratic_kappa"})
+"""Metrics that mean something only of classes with an order."""
+
 DECISIONS = ("balanced_accuracy", "quadratic_kappa")
 
 
@@ -55,7 +58,8 @@ def summarise_classes(
     receipts : sequence of mappings
         One a task: ``recipe`` and ``seconds`` are read.
     settings : mapping
-        ``run.json``: ``data.classes`` (in their order), ``recipes`` and ``protocol.seed`` are read.
+        ``run.json``: ``data.classes`` (in their order), ``data.ordered`` (whether that means anything, and
+        quadratic kappa with it), ``recipes`` and ``protocol.seed`` are read.
     resamples : int
         Of the bootstrap over groups.
 
@@ -77,8 +81,9 @@ def summarise_classes(
     known = {r["id"]: r for r in settings.get("recipes", [])}
     parts = {name: {**split_id(name), **known.get(name, {})} for name in evidence.rows}
     rows = [_recipe(evidence, part, classes, receipts) for part in parts.values()]
-    judged = judge_graded(evidence, parts)
-    found = _effects(evidence, parts)
+    ordered = bool(settings["data"].get("ordered"))
+    judged = judge_graded(evidence, parts, ordered)
+    found = _effects(evidence, parts, ordered)
     return {
         "task": "multiclass",
         "classes": classes,
@@ -86,7 +91,7 @@ def summarise_classes(
         "effects": found,
         "verdicts": judged,
         "recommendation": graded_recommendation(judged),
-        "sentences": [_best_sentence(rows), *(effect["sentence"] for effect in found)],
+        "sentences": [_best_sentence(rows, ordered), *(effect["sentence"] for effect in found)],
         "intervals": {
             "level": LEVEL,
             "resamples": resamples,
@@ -131,7 +136,9 @@ def _recipe(
 # --- verdicts ------------------------------------------------------------------------------------
 
 
-def judge_graded(evidence: ClassEvidence, parts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def judge_graded(
+    evidence: ClassEvidence, parts: Mapping[str, Mapping[str, Any]], ordered: bool = True
+) -> list[dict[str, Any]]:
     """Judge every balance against no resampling, and against class weights where they were asked for.
 
     The rules are those of the binary task (`raresight.evidence.verdicts.verdicts`): equivalent where the
@@ -143,6 +150,8 @@ def judge_graded(evidence: ClassEvidence, parts: Mapping[str, Mapping[str, Any]]
     evidence : ClassEvidence
     parts : mapping
         Recipe → ``model``, ``representation``, ``balance`` and, where known, ``stochastic``.
+    ordered : bool
+        Whether the classes are grades; else quadratic kappa is not judged.
 
     Returns
     -------
@@ -151,7 +160,8 @@ def judge_graded(evidence: ClassEvidence, parts: Mapping[str, Mapping[str, Any]]
     """
     pairs = [pair for pair in balance_pairs(parts) if evidence.same_rows(*pair)]
     found: dict[tuple[Pair, str], dict[str, Any]] = {}
-    for metric, margin in GRADED_MARGINS.items():
+    margins = {m: v for m, v in GRADED_MARGINS.items() if ordered or m not in ORDINAL}
+    for metric, margin in margins.items():
         differences = [evidence.difference(*pair, metric) for pair in pairs]
         adjusted = holm([difference.p for difference in differences])
         for pair, difference, p in zip(pairs, differences, adjusted, strict=True):
@@ -167,7 +177,7 @@ def judge_graded(evidence: ClassEvidence, parts: Mapping[str, Mapping[str, Any]]
                 **_beside(evidence, pair, metric, margin),
                 "sentence": verdict_sentence(pair_title(first, second), metric, verdict, title),
             }
-    return [found[pair, metric] for pair in pairs for metric in GRADED_MARGINS]
+    return [found[pair, metric] for pair in pairs for metric in margins]
 
 
 def _undecidable(evidence: ClassEvidence, parts: Mapping[str, Mapping[str, Any]], pair: Pair) -> str:
@@ -193,7 +203,9 @@ def _beside(evidence: ClassEvidence, pair: Pair, metric: str, margin: float) -> 
 # --- in words ------------------------------------------------------------------------------------
 
 
-def _effects(evidence: ClassEvidence, parts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _effects(
+    evidence: ClassEvidence, parts: Mapping[str, Mapping[str, Any]], ordered: bool
+) -> list[dict[str, Any]]:
     """Compare every balance with ``none``, for the same model and representation, on the same rows."""
     found = []
     for recipe, against in balance_pairs(parts):
@@ -207,23 +219,24 @@ def _effects(evidence: ClassEvidence, parts: Mapping[str, Mapping[str, Any]]) ->
             "changes": changes,
         }
         reason = _undecidable(evidence, parts, (recipe, against))
-        found.append({**effect, "sentence": _sentence(effect, reason)})
+        found.append({**effect, "sentence": _sentence(effect, reason, ordered)})
     return found
 
 
-def _sentence(effect: Mapping[str, Any], undecided: str) -> str:
+def _sentence(effect: Mapping[str, Any], undecided: str, ordered: bool) -> str:
     changes = effect["changes"]
-    balanced, kappa = (moved(changes[name]) for name in DECISIONS)
+    decisions = [name for name in DECISIONS if ordered or name not in ORDINAL]
+    told = " and its ".join(f"{_in_text(name)} {moved(changes[name])}" for name in decisions)
     return (
-        f"With {balance_title(effect['balance'])}, {effect['model']}@{effect['representation']}'s balanced "
-        f"accuracy {balanced} and its quadratic kappa {kappa}, while macro AUROC "
-        f"{ranking_moved(changes[GRADED_HEADLINE])}: {_conclusion(changes, undecided)}."
+        f"With {balance_title(effect['balance'])}, {effect['model']}@{effect['representation']}'s {told}, "
+        f"while macro AUROC {ranking_moved(changes[GRADED_HEADLINE])}: "
+        f"{_conclusion(changes, decisions, undecided)}."
     )
 
 
-def _conclusion(changes: Mapping[str, Any], undecided: str) -> str:
+def _conclusion(changes: Mapping[str, Any], decisions: Sequence[str], undecided: str) -> str:
     """Draw the cautious conclusion from the changes' 95 % intervals."""
-    decided = any(is_clear(changes[name]) for name in DECISIONS)
+    decided = any(is_clear(changes[name]) for name in decisions)
     ranking = changes[GRADED_HEADLINE]
     if is_small(ranking):
         if decided:
@@ -238,20 +251,21 @@ def _conclusion(changes: Mapping[str, Any], undecided: str) -> str:
     return "no clear change, and too few images to rule one out"
 
 
-def _best_sentence(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Name the recipe with the best quadratic kappa, and what else it reaches."""
-    best = max(rows, key=lambda row: row["metrics"]["quadratic_kappa"]["mean"] or -1.0)
+def _best_sentence(rows: Sequence[Mapping[str, Any]], ordered: bool) -> str:
+    """Name the recipe with the best quadratic kappa; of classes without order, balanced accuracy."""
+    names = ["quadratic_kappa", "accuracy", "balanced_accuracy", GRADED_HEADLINE]
+    if not ordered:
+        names = ["balanced_accuracy", "accuracy", GRADED_HEADLINE]
+    best = max(rows, key=lambda row: _value(row, names[0]))
+    among = f"Of {len(rows)} recipes, {best['recipe']} does best"
+    start = among if len(rows) > 1 else f"{best['recipe']} was tested alone"
     cells = best["metrics"]
-    start = (
-        f"{best['recipe']} grades"
-        if len(rows) == 1
-        else f"Of {len(rows)} recipes, {best['recipe']} grades best"
-    )
-    return (
-        f"{start}: quadratic kappa {estimate_text(cells['quadratic_kappa'])}, accuracy "
-        f"{estimate_text(cells['accuracy'])}, balanced accuracy {estimate_text(cells['balanced_accuracy'])}, "
-        f"macro AUROC {estimate_text(cells['macro_auroc'])}."
-    )
+    return f"{start}: {', '.join(f'{_in_text(name)} {estimate_text(cells[name])}' for name in names)}."
+
+
+def _value(row: Mapping[str, Any], metric: str) -> float:
+    value = row["metrics"][metric]["mean"]
+    return -1.0 if value is None else float(value)
 
 
 def graded_recommendation(judged: Sequence[Mapping[str, Any]]) -> str:

@@ -19,11 +19,13 @@ class Temperature:
     """Bias-corrected temperature scaling: softmax(a × score + b), by maximum likelihood.
 
     The temperature 1 / a takes over-confidence back; the offsets b take back the class shares that a
-    balanced training set made a detector believe in. Targets are smoothed as Platt's are, so that
-    classes told apart without a mistake do not make for certainty. Source: Alexandari, Kundaje &
-    Shrikumar, "Maximum likelihood with bias-corrected calibration is hard-to-beat at label shift adaptation", ICML 2020; after
-    Guo, Pleiss, Sun & Weinberger, "On calibration of modern neural networks", ICML 2017; targets: Platt,
-    "Probabilistic outputs for support vector machines", Advances in Large Margin Classifiers 1999.
+    balanced training set made a detector believe in. Targets are smoothed as Platt's are, so that classes
+    told apart without a mistake do not make for certainty.
+
+    Source: Alexandari, Kundaje & Shrikumar, "Maximum likelihood with bias-corrected calibration is
+    hard-to-beat at label shift adaptation", ICML 2020; after Guo, Pleiss, Sun & Weinberger, "On calibration
+    of modern neural networks", ICML 2017. Targets: Platt, "Probabilistic outputs for support vector
+    machines", Advances in Large Margin Classifiers 1999.
 
     Attributes
     ----------

@@ -12,6 +12,7 @@ from raresight.experiment.protocol import Protocol
 from raresight.experiment.recipe import Recipe
 from raresight.images.cache import content_hash
 from raresight.images.grouping import Grouping
+from raresight.images.manifest import Manifest
 from raresight.images.splits import Split
 from raresight.images.store import ImageStore
 
@@ -69,7 +70,7 @@ def run_settings(
             **grouping.facts(manifest),
             "classes": {label: int(counts[label]) for label in manifest.classes},
             "normal": list(manifest.normal),
-            **({"order": list(manifest.notes)} if manifest.order else {}),
+            **_order(manifest),
             "manifest_hash": manifest_hash,
         },
         "recipes": parts,
@@ -86,6 +87,13 @@ def run_settings(
         },
         "versions": _versions(),
     }
+
+
+def _order(manifest: Manifest) -> dict[str, Any]:
+    """Say of a multi-class set whether its classes have an order, and which was taken."""
+    if manifest.task == "binary":
+        return {}
+    return {"ordered": bool(manifest.order), "order": list(manifest.notes)}
 
 
 def _published(split: Split) -> dict[str, int]:

@@ -14,7 +14,7 @@ GRADE = "grade"
 
 
 def settle_order(table: pd.DataFrame, named: Sequence[str], name: str) -> tuple[tuple[str, ...], str]:
-    """Order the classes of a set: as named, else by their numbers, else by the column ``grade``, else sorted.
+    """Order the classes of a set: as named, else by their numbers, else by the column ``grade``.
 
     Parameters
     ----------
@@ -28,6 +28,7 @@ def settle_order(table: pd.DataFrame, named: Sequence[str], name: str) -> tuple[
     Returns
     -------
     order : tuple of str
+        Lowest first; empty where no order is known.
     note : str
         Which order was taken, and by what.
 
@@ -45,8 +46,8 @@ def settle_order(table: pd.DataFrame, named: Sequence[str], name: str) -> tuple[
     elif (grades := _grades(table, classes)) is not None:
         order, why = tuple(sorted(classes, key=grades.__getitem__)), f"by the column {GRADE}"
     else:
-        order = tuple(classes)
-        why = "by the alphabet: quadratic kappa means nothing unless it is theirs, see --order"
+        listed = ", ".join(classes)
+        return (), f"the classes have no order that is known (--order names it); by the alphabet: {listed}"
     return order, f"the classes in their order, {why}: {', '.join(order)}"
 
 

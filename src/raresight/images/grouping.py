@@ -82,6 +82,7 @@ class Grouping:
     def _duplicates(self, manifest: Manifest, twins: Twins) -> dict[str, Any]:
         groups, files, labels = twins.groups(), manifest.files, manifest.labels
         against = contradictory_groups(groups, labels)
+        opposite = [] if manifest.task == "multiclass" else contradictory_groups(groups, manifest.y)
         exact = sum(group.kind == "exact" for group in groups)
         joined = [group.rows for group in groups if len(np.unique(self.named[group.rows])) > 1]
         names = np.concatenate([self.names[rows] for rows in joined]) if joined else self.names[:0]
@@ -92,7 +93,9 @@ class Grouping:
             "near": len(groups) - exact,
             "images": sum(len(group.rows) for group in groups),
             "contradictory": len(against),
-            "normal_and_anomalous": 0 if manifest.order else len(contradictory_groups(groups, manifest.y)),
+            "normal_and_anomalous": 0
+            if manifest.task == "multiclass"
+            else len(contradictory_groups(groups, manifest.y)),
             "contradictions": [
                 {"files": [files[row] for row in group.rows], "labels": labels[group.rows].tolist()}
                 for group in against

@@ -66,7 +66,7 @@ class Manifest:
     notes : tuple of str
         What was chosen for the user, to be printed.
     order : tuple of str
-        The classes of a multi-class task, lowest grade first; empty: sorted.
+        The classes of a multi-class task, lowest grade first; empty where they have no known order.
     """
 
     table: pd.DataFrame

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from raresight.evidence.format import decimal
-from raresight.evidence.graded import GRADED_MARGINS
 from raresight.evidence.multiclass import GRADED, PER_CLASS
 from raresight.evidence.names import data_title, titles
 from raresight.report.context import by_pair, folds_of, receipt_sentence, settings_lines
@@ -27,7 +26,8 @@ from raresight.report.theme import Palette
 DEEPEST = 0.55
 """Opacity of a cell that holds all of its class: text on it stays legible on light and dark pages."""
 
-PANELS_A_ROW = 3
+CELL, LETTER, WIDTH = 0.46, 0.085, 10.0
+"""Inches: a cell's side, a letter of a title, and what panels side by side take at most."""
 
 
 def gather_graded(run: Reported) -> tuple[dict[str, Any], Material]:
@@ -58,7 +58,7 @@ def gather_graded(run: Reported) -> tuple[dict[str, Any], Material]:
         "lead": sentences[0],
         "sentences": sentences[1:],
         "verdicts": by_pair(run.verdicts),
-        "judged": GRADED_MARGINS,
+        "judged": {row["metric"]: row["margin"] for row in run.verdicts},
         "recommendation": run.recommendation,
         "grouping": grouping_context(protocol["groups"], data),
         "published_split_sentence": split_sentence(split, protocol["groups"] != "off") if split else "",
@@ -87,10 +87,11 @@ def _facts(settings: Mapping[str, Any], recipes: Sequence[Mapping[str, Any]]) ->
 def confusion_figure(material: Material, palette: Palette) -> Figure:
     """Draw each recipe's confusion matrix: numbers of images, shaded by their share of the true class."""
     recipes, classes = material.recipes, material.classes
-    columns = min(PANELS_A_ROW, len(recipes))
+    title = max(len(material.titles[recipe["recipe"]]) for recipe in recipes)
+    side = max(CELL * len(classes), LETTER * title) + 0.4
+    columns = max(1, min(len(recipes), int(WIDTH / side)))
     rows = math.ceil(len(recipes) / columns)
-    side = 0.46 * len(classes) + 0.4
-    longest = 0.075 * max(len(label) for label in classes)
+    longest = LETTER * max(len(label) for label in classes)
     size = (columns * side + longest + 0.7, rows * (side + longest + 0.5) + 0.2)
     figure = Figure(size, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
