@@ -232,7 +232,7 @@ def weigh_classes(
     _check(predictions, scores)
     codes, names = pd.factorize(predictions["group"], sort=True)
     rows = {
-        str(recipe): _rows(predictions.loc[part], codes[part], scores)
+        str(recipe): _rows(predictions.iloc[part], codes[part], scores)
         for recipe, part in predictions.groupby("recipe", sort=False).indices.items()
     }
     holds = np.zeros((len(names), classes), bool)

@@ -93,9 +93,7 @@ class Grouping:
             "near": len(groups) - exact,
             "images": sum(len(group.rows) for group in groups),
             "contradictory": len(against),
-            "normal_and_anomalous": 0
-            if manifest.task == "multiclass"
-            else len(contradictory_groups(groups, manifest.y)),
+            "normal_and_anomalous": len(opposite),
             "contradictions": [
                 {"files": [files[row] for row in group.rows], "labels": labels[group.rows].tolist()}
                 for group in against
