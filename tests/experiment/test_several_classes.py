@@ -173,9 +173,8 @@ def test_a_published_split_is_kept(shapes: Path, tmp_path: Path):
     table["file"] = [str(shapes / file) for file in table["file"]]
     table.to_csv(tmp_path / "set.csv", index=False)
     images = rs.load(tmp_path / "set.csv", task="multiclass", order=ORDER)
-    run = rs.compare(
-        images, **{**QUICK, "balance": ["none"]}, split="published", out=tmp_path / "r", workers=1
-    )
+    options = {**QUICK, "balance": ["none"], "split": "published", "workers": 1}
+    run = rs.compare(images, **options, out=tmp_path / "r")
     assert run.predictions["fold"].unique().tolist() == [0]
     assert rs.write_report(run).read_text().count("The published split was kept") >= 1
     table["split"] = np.where(table["label"] == "square", "train", table["split"])

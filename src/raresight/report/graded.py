@@ -84,12 +84,20 @@ def _facts(settings: Mapping[str, Any], recipes: Sequence[Mapping[str, Any]]) ->
     return [*facts, f"neutralised in every image: {', '.join(neutralised)}"] if neutralised else facts
 
 
-def confusion_figure(material: Material, palette: Palette) -> Figure:
-    """Draw each recipe's confusion matrix: numbers of images, shaded by their share of the true class."""
+def confusion_figure(material: Material, palette: Palette, *, narrow: bool = False) -> Figure:
+    """Draw each recipe's confusion matrix: numbers of images, shaded by their share of the true class.
+
+    Parameters
+    ----------
+    material : Material
+    palette : Palette
+    narrow : bool
+        Panels below one another, for a phone.
+    """
     recipes, classes = material.recipes, material.classes
     title = max(len(material.titles[recipe["recipe"]]) for recipe in recipes)
     side = max(CELL * len(classes), LETTER * title) + 0.4
-    columns = max(1, min(len(recipes), int(WIDTH / side)))
+    columns = 1 if narrow else max(1, min(len(recipes), int(WIDTH / side)))
     rows = math.ceil(len(recipes) / columns)
     longest = LETTER * max(len(label) for label in classes)
     size = (columns * side + longest + 0.7, rows * (side + longest + 0.5) + 0.2)

@@ -12,7 +12,7 @@ from raresight.errors import OptionError
 from raresight.report.context import best_recipe, gather
 from raresight.report.figures import FIGURES, Figures, Material, draw, metrics_figure
 from raresight.report.gallery import gallery
-from raresight.report.graded import GRADED_FIGURES, gather_graded
+from raresight.report.graded import GRADED_FIGURES, confusion_figure, gather_graded
 from raresight.report.page import page, write_whole
 from raresight.report.source import Reported
 from raresight.report.tables import TABLES, table_md, table_tex
@@ -128,11 +128,15 @@ def _write_figures(material: Material, drawn: Drawn, folder: Path) -> list[Path]
 
 
 def _html(run: Reported, context: dict[str, Any], material: Material, drawn: Drawn) -> str:
-    narrow = draw(metrics_figure, material, PAGE, "metrics-narrow", "svg", narrow=True) or b""
+    makers = {"metrics": metrics_figure, **({"confusion": confusion_figure} if material.classes else {})}
+    narrow = {
+        f"{name}-narrow": (draw(make, material, PAGE, f"{name}-narrow", "svg", narrow=True) or b"").decode()
+        for name, make in makers.items()
+    }
     pictures = {
         # Markup: the SVG is ours, and matplotlib escapes the names that it writes into it.
         name: Markup(for_page(svg, name, CAPTIONS[name.removesuffix("-narrow")]))
-        for name, svg in {**drawn, "metrics-narrow": narrow.decode()}.items()
+        for name, svg in {**drawn, **narrow}.items()
     }
     shown = {} if material.classes else {"gallery": gallery(run, best_recipe(context["recipes"]))}
     return page(
