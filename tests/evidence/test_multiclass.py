@@ -215,6 +215,19 @@ def test_moved_decisions_are_no_better_ranking():
     assert found["effects"][0]["sentence"].endswith("other decisions, not a better ranking.")
 
 
+def test_a_model_that_needs_no_balance_is_named_beside_one_that_gains_by_it():
+    rng = np.random.default_rng(15)
+    frames = {
+        "a@x+none": draw_frame(rng, 280, noise=1.6),
+        "a@x+smote": draw_frame(rng, 280, noise=1.0),
+        "b@x+none": draw_frame(rng, 280, noise=0.5),
+    }
+    table = pd.concat([f.assign(recipe=name) for name, f in frames.items()], ignore_index=True)
+    parts = settings([])
+    found = summarise_classes(table, receipts(list(frames)), parts, resamples=200)
+    assert "Without any, b@x reaches .9" in found["recommendation"]
+
+
 def test_few_groups_or_few_repeats_of_random_training_decide_nothing():
     rng = np.random.default_rng(9)
     few = judged(draw_frame(rng, 35, noise=0.2), draw_frame(rng, 35, noise=2.0))

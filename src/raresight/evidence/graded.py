@@ -90,7 +90,7 @@ def summarise_classes(
         "recipes": rows,
         "effects": found,
         "verdicts": judged,
-        "recommendation": graded_recommendation(judged),
+        "recommendation": graded_recommendation(judged, rows),
         "sentences": [_best_sentence(rows, ordered), *(effect["sentence"] for effect in found)],
         "intervals": {
             "level": LEVEL,
@@ -268,13 +268,15 @@ def _value(row: Mapping[str, Any], metric: str) -> float:
     return -1.0 if value is None else float(value)
 
 
-def graded_recommendation(judged: Sequence[Mapping[str, Any]]) -> str:
+def graded_recommendation(judged: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]) -> str:
     """Say what to do about imbalance on this set, from the verdicts against no resampling.
 
     Parameters
     ----------
     judged : sequence of mappings
         What `judge_graded` gives.
+    rows : sequence of mappings
+        The recipes of ``metrics.json``: one that does as well with no balance is named.
 
     Returns
     -------
@@ -287,7 +289,7 @@ def graded_recommendation(judged: Sequence[Mapping[str, Any]]) -> str:
     for metric in (GRADED_HEADLINE, *DECISIONS):
         helps = [row for row in mine if row["metric"] == metric and row["decision"] == "helps"]
         if helps:
-            return _helping(max(helps, key=lambda row: row["low"]), mine)
+            return _helping(max(helps, key=lambda row: row["low"]), mine, rows)
     undecided = [row for row in mine if row["decision"] == "inconclusive"]
     if undecided:
         return (
@@ -297,7 +299,9 @@ def graded_recommendation(judged: Sequence[Mapping[str, Any]]) -> str:
     return "Recommended here: no resampling; rebalancing made no difference worth having, or harmed."
 
 
-def _helping(best: Mapping[str, Any], mine: Sequence[Mapping[str, Any]]) -> str:
+def _helping(
+    best: Mapping[str, Any], mine: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
+) -> str:
     low, high = (decimal(best[end], sign=True) for end in ("low", "high"))
     metric = best["metric"]
     gain = f"whose {_in_text(metric)} it raises by {decimal(best['difference'])} ({low} to {high})"
@@ -311,7 +315,21 @@ def _helping(best: Mapping[str, Any], mine: Sequence[Mapping[str, Any]]) -> str:
     if metric != GRADED_HEADLINE:
         start = f"No balance ranks the images better; where {_in_text(metric)} counts"
     who = f"{balance_title(best['balance'])} with {best['model']}@{best['representation']}"
-    return f"{start}: {who}, {gain}{price}."
+    return f"{start}: {who}, {gain}{price}.{_without(best, rows)}"
+
+
+def _without(best: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Name the recipe that does as well with no balance, if there is one."""
+    metric = best["metric"]
+    own = next(_value(row, metric) for row in rows if row["recipe"] == best["recipe"])
+    plain = [row for row in rows if row["balance"] == BASELINES[0]]
+    other = max(plain, key=lambda row: _value(row, metric))
+    if _value(other, metric) < own:
+        return ""
+    return (
+        f" Without any, {other['model']}@{other['representation']} reaches {decimal(_value(other, metric))}, "
+        f"against its {decimal(own)}."
+    )
 
 
 def _in_text(metric: str) -> str:
