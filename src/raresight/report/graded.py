@@ -23,6 +23,8 @@ from raresight.report.source import Reported
 from raresight.report.tables import GRADED_SHOWN
 from raresight.report.theme import Palette
 
+GRADED_CAPTION = "Each recipe's metrics with 95 % intervals."
+
 DEEPEST = 0.55
 """Opacity of a cell that holds all of its class: text on it stays legible on light and dark pages."""
 
@@ -99,6 +101,7 @@ def confusion_figure(material: Material, palette: Palette, *, narrow: bool = Fal
     side = max(CELL * len(classes), LETTER * title) + 0.4
     columns = 1 if narrow else max(1, min(len(recipes), int(WIDTH / side)))
     rows = math.ceil(len(recipes) / columns)
+    columns = math.ceil(len(recipes) / rows)
     longest = LETTER * max(len(label) for label in classes)
     size = (columns * side + longest + 0.7, rows * (side + longest + 0.5) + 0.2)
     figure = Figure(size, layout="constrained")

@@ -12,7 +12,7 @@ from raresight.errors import OptionError
 from raresight.report.context import best_recipe, gather
 from raresight.report.figures import FIGURES, Figures, Material, draw, metrics_figure
 from raresight.report.gallery import gallery
-from raresight.report.graded import GRADED_FIGURES, confusion_figure, gather_graded
+from raresight.report.graded import GRADED_CAPTION, GRADED_FIGURES, confusion_figure, gather_graded
 from raresight.report.page import page, write_whole
 from raresight.report.source import Reported
 from raresight.report.tables import TABLES, table_md, table_tex
@@ -111,6 +111,10 @@ def _figures(material: Material) -> Figures:
     return GRADED_FIGURES if material.classes else FIGURES
 
 
+def _captions(material: Material) -> dict[str, str]:
+    return {**CAPTIONS, "metrics": GRADED_CAPTION} if material.classes else CAPTIONS
+
+
 def _draw_all(material: Material) -> Drawn:
     """Draw every picture that there is something for, as SVG in placeholder colours."""
     found = {name: draw(make, material, PAGE, name, "svg") for name, make in _figures(material).items()}
@@ -128,6 +132,7 @@ def _write_figures(material: Material, drawn: Drawn, folder: Path) -> list[Path]
 
 
 def _html(run: Reported, context: dict[str, Any], material: Material, drawn: Drawn) -> str:
+    captions = _captions(material)
     makers = {"metrics": metrics_figure, **({"confusion": confusion_figure} if material.classes else {})}
     narrow = {
         f"{name}-narrow": (draw(make, material, PAGE, f"{name}-narrow", "svg", narrow=True) or b"").decode()
@@ -135,12 +140,12 @@ def _html(run: Reported, context: dict[str, Any], material: Material, drawn: Dra
     }
     pictures = {
         # Markup: the SVG is ours, and matplotlib escapes the names that it writes into it.
-        name: Markup(for_page(svg, name, CAPTIONS[name.removesuffix("-narrow")]))
+        name: Markup(for_page(svg, name, captions[name.removesuffix("-narrow")]))
         for name, svg in {**drawn, **narrow}.items()
     }
     shown = {} if material.classes else {"gallery": gallery(run, best_recipe(context["recipes"]))}
     return page(
-        "html", _template(material, "html"), {**context, "pictures": pictures, "captions": CAPTIONS, **shown}
+        "html", _template(material, "html"), {**context, "pictures": pictures, "captions": captions, **shown}
     )
 
 
@@ -153,7 +158,7 @@ def _tex(run: Reported, context: dict[str, Any], material: Material, drawn: Draw
 
 
 def _plain(form: str, context: dict[str, Any], material: Material, drawn: Drawn, table: str) -> str:
-    captions = {name: CAPTIONS[name] for name in drawn}
+    captions = {name: _captions(material)[name] for name in drawn}
     return page(form, _template(material, form), {**context, "captions": captions, "table": table})
 
 
