@@ -12,12 +12,12 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 from tiny import make_detector
 
-from raresight.errors import DataError
+from raresight.errors import DataError, OptionError
 from raresight.images.load import load
 from raresight.images.store import build_store
 from raresight.represent.embedding import Embedding
 
-CLASSICAL = ["svm", "rf", "logistic", "boosting"]
+CLASSICAL = ["svm", "rf", "logistic", "boosting", "vote"]
 
 
 @cache
@@ -62,3 +62,18 @@ def test_of_three_classes_each_has_a_score(name: str, tmp_path: Path):
 def test_one_class_alone_is_refused(name: str):
     with pytest.raises(DataError, match="one class"):
         make_detector(name).fit(np.zeros((5, 3), np.float32), np.zeros(5, int))
+
+
+def test_a_vote_is_the_mean_of_its_members_probabilities():
+    X, y = three_classes()
+    for labels in (y, (y > 0).astype(int)):
+        vote = make_detector("vote", members="svm+logistic", random_state=3).fit(X, labels)
+        shares = [make_detector(name).fit(X, labels).predict_proba(X) for name in ("svm", "logistic")]
+        np.testing.assert_allclose(vote.predict_proba(X), np.mean(shares, axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("members", ["svm", "svm+cnn", "svm+svm", ""])
+def test_a_vote_of_one_or_of_strangers_is_refused(members: str):
+    X, y = three_classes()
+    with pytest.raises(OptionError, match="at least two of svm, rf, logistic, boosting"):
+        make_detector("vote", members=members).fit(X, y)

@@ -8,7 +8,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from raresight.detect.classical import Boosting, RandomForest
+from raresight.detect.boosting import Boosting
+from raresight.detect.classical import RandomForest
 from raresight.detect.trees import round_down
 from raresight.spec import parse_spec
 
@@ -57,7 +58,7 @@ def test_graphs_give_the_scores_of_two_and_of_more_classes(name: str, classes: i
 
 @pytest.mark.parametrize("detector", [RandomForest(5), Boosting(5, max_features=1.0, min_samples_leaf=1)])
 def test_values_halfway_between_two_training_rows_go_the_same_way(detector, tmp_path: Path):
-    low = np.float32(1 / 3)
+    low = np.float32(8 / 3)
     high = np.nextafter(np.nextafter(low, np.float32(1)), np.float32(1))
     X = np.repeat([low, high], 20)[:, None]
     detector.fit(X, np.repeat([0, 1], 20))

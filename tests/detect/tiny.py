@@ -16,6 +16,10 @@ from raresight.spec import parse_spec
 TINY: dict[str, dict[str, Any]] = {
     "rf": {"n_estimators": 20},
     "boosting": {"max_iter": 20},
+    "iforest": {"n_estimators": 50},
+    "patchcore": {"coreset": 200},
+    "padim": {"features": 30},
+    "vote": {"members": "svm+logistic+boosting"},
     "cnn": {"pixels": 56, "width": 8, "members": 1, "epochs": 5, "learning_rate": 0.01},
 }
 """Detector → options; one that is quick by default needs none."""

@@ -13,6 +13,7 @@ from raresight.images.store import ImageStore, build_store
 from raresight.networks.lite0 import Lite0
 from raresight.represent.backbones import OnnxBackbone, lite0_onnx
 from raresight.represent.embedding import Embedding
+from raresight.represent.maps import Maps
 from raresight.represent.pca import PrincipalComponents
 from raresight.represent.pixels import Pixels, reduce_pixels
 
@@ -113,3 +114,41 @@ def test_components_are_learned_from_the_rows_given_and_no_other(store: ImageSto
 def test_lite0_needs_its_own_size(small_set: Path):
     with pytest.raises(OptionError, match="lite0 sees 224"):
         Embedding().whole(build_store(rs.load(small_set), Preprocess(64)))
+
+
+@pytest.mark.parametrize(("grid", "blocks"), [(14, "4+10"), (28, "2+4+10")])
+def test_maps_are_the_networks_own_each_place_averaged_with_its_neighbours(grid: int, blocks: str):
+    import torch
+
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 224, 224, 3), np.uint8)
+    network = Lite0()
+    numbers = [int(each) for each in blocks.split("+")]
+    with torch.no_grad():
+        planes = network.planes(torch.from_numpy(pixels.astype(np.float32)))
+        own = [each.numpy() for each in network.maps(planes, numbers)]
+    found = Maps(grid, blocks).of(pixels)
+    assert found.shape == (2, grid, grid, sum(each.shape[1] for each in own)) and found.dtype == np.float16
+    fitting, start = next(
+        (each, sum(before.shape[1] for before in own[:number]))
+        for number, each in enumerate(own)
+        if each.shape[2] == grid
+    )
+    expected = fitting[:, :, 4:7, 6:9].mean(axis=(2, 3))
+    np.testing.assert_allclose(
+        found[:, 5, 7, start : start + fitting.shape[1]], expected, atol=1e-2, rtol=1e-2
+    )
+
+
+def test_maps_are_kept_beside_the_store(store: ImageStore):
+    first = Maps().whole(store)
+    assert first.shape == (64, 14, 14, 152) and first.dtype == np.float16
+    assert (Maps().fit(store, np.arange(3)).transform(store, np.array([5, 2])) == first[[5, 2]]).all()
+    np.testing.assert_allclose(Maps().of(np.array(store.pixels[:2])), first[:2], atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "options", [{"grid": 7}, {"blocks": "4+16"}, {"blocks": "a"}, {"grid": 28, "blocks": 15}]
+)
+def test_maps_that_are_not_there_are_refused(options):
+    with pytest.raises(OptionError, match="maps"):
+        Maps(**options)

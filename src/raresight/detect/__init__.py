@@ -13,9 +13,19 @@ DETECTORS = Registry(
         ),
         "rf": Entry("raresight.detect.classical:RandomForest", "random forest", "Breiman 2001"),
         "boosting": Entry(
-            "raresight.detect.classical:Boosting",
+            "raresight.detect.boosting:Boosting",
             "gradient boosting over histograms",
             "Friedman 2001; Ke et al. 2017",
+        ),
+        "vote": Entry(
+            "raresight.detect.vote:Vote",
+            "mean probability of classical detectors",
+            "Alam et al. 2023; Kittler et al. 1998",
+        ),
+        "deep-sad": Entry(
+            "raresight.detect.deepsad:DeepSAD",
+            "few labels: normal rows near a centre, anomalies far from it",
+            "Ruff et al. 2020",
         ),
         "cnn": Entry(
             "raresight.detect.cnn:CNN", "compact residual network, trained from scratch", "He et al. 2016"
@@ -24,6 +34,32 @@ DETECTORS = Registry(
             "raresight.detect.memory:NearestNeighbours",
             "one-class: distance to the nearest normal rows",
             "Bergman et al. 2020",
+        ),
+        "mahalanobis": Entry(
+            "raresight.detect.memory:Mahalanobis",
+            "one-class: Mahalanobis distance to the normal rows",
+            "Rippel et al. 2021",
+        ),
+        "padim": Entry(
+            "raresight.detect.patches:PaDiM",
+            "one-class: a normal distribution of features at each place",
+            "Defard et al. 2021",
+        ),
+        "patchcore": Entry(
+            "raresight.detect.patches:PatchCore",
+            "one-class: distance of each place to a memory of normal ones",
+            "Roth et al. 2022",
+        ),
+        "ocsvm": Entry(
+            "raresight.detect.outliers:OneClassSVM",
+            "one-class: support vector machine",
+            "Schölkopf et al. 2001",
+        ),
+        "iforest": Entry(
+            "raresight.detect.outliers:IsolationForest", "one-class: isolation forest", "Liu et al. 2008"
+        ),
+        "ecod": Entry(
+            "raresight.detect.outliers:ECOD", "one-class: empirical tail probabilities", "Li et al. 2022"
         ),
     },
 )

@@ -33,6 +33,8 @@ class Detector(BaseEstimator):  # type: ignore[misc]
         Whether training again with another seed gives another detector.
     one_class : bool
         Whether it learns from normal rows only.
+    needs_anomalies : bool
+        Whether it can't learn without an anomaly among its training rows.
     multiclass : bool
         Whether it takes more than two classes; then `decision_function` gives (n, classes).
     default_threshold : float or None
@@ -47,6 +49,7 @@ class Detector(BaseEstimator):  # type: ignore[misc]
     logits = False
     stochastic = False
     one_class = False
+    needs_anomalies = True
     multiclass = False
     default_threshold: float | None = 0.0
 
@@ -97,6 +100,7 @@ class OneClassDetector(Detector):
     """
 
     one_class = True
+    needs_anomalies = False
     default_threshold = None
 
     def fit(

@@ -217,3 +217,51 @@ def as_scores(source: str, targets: int) -> list[NodeProto]:
         helper.make_node("Constant", [], ["score_shape"], value=flat),
         helper.make_node("Reshape", [source, "score_shape"], ["score"]),
     ]
+
+
+def export_isolation(path: Path, forest: Any, example: Array, dtype: Any) -> None:
+    """Write a scikit-learn ``IsolationForest`` as a graph of the score 2 ** −(mean depth / expected depth).
+
+    Parameters
+    ----------
+    path : Path
+    forest : sklearn.ensemble.IsolationForest
+    example : (n, …) array
+        Rows as the detector sees them.
+    dtype : dtype
+        Of the rows that the detector was trained on.
+    """
+    trees = []
+    for grown, columns in zip(forest.estimators_, forest.estimators_features_, strict=True):
+        depth = node_depths(grown.tree_) + expected_depth(grown.tree_.n_node_samples)
+        trees.append(Tree.of(grown.tree_, depth[:, None], columns))
+    usual = len(trees) * float(expected_depth(np.array([forest.max_samples_]))[0])
+    by = helper.make_tensor("by_value", TensorProto.FLOAT, [], [-1 / usual if usual else 0.0])
+    two = helper.make_tensor("two_value", TensorProto.FLOAT, [], [2.0])
+    nodes = [
+        *flat_nodes(dtype, "flat"),
+        tree_node(trees, [0.0], "flat", "depths"),
+        helper.make_node("Constant", [], ["by"], value=by),
+        helper.make_node("Constant", [], ["two"], value=two),
+        helper.make_node("Mul", ["depths", "by"], ["exponents"]),
+        helper.make_node("Pow", ["two", "exponents"], ["powers"]),
+        *as_scores("powers", 1),
+    ]
+    save(scoring_graph(nodes, example.dtype, example.shape[1:], 2), path)
+
+
+def node_depths(tree: Any) -> NDArray[np.float64]:
+    """Give how many splits above each node of a scikit-learn tree there are."""
+    depth = np.zeros(tree.node_count)
+    for node in range(tree.node_count):  # children always come after their parent
+        for child in (tree.children_left[node], tree.children_right[node]):
+            if child >= 0:
+                depth[child] = depth[node] + 1
+    return depth
+
+
+def expected_depth(n: Array) -> NDArray[np.float64]:
+    """Give the mean depth of an unsuccessful search among n rows (Liu et al. 2008, equation 1)."""
+    rows = np.asarray(n, np.float64)
+    many = 2 * (np.log(np.maximum(rows - 1, 1)) + np.euler_gamma) - 2 * (rows - 1) / np.maximum(rows, 1)
+    return np.where(rows <= 1, 0.0, np.where(rows == 2, 1.0, many))

@@ -71,8 +71,8 @@ def fit_with_inner(
         Real rows only, untouched by any sampler, at the training rows' own prevalence.
     """
     y = store.manifest.y
-    if recipe.one_class and fewest_groups(y[train], groups[train]) < 2:
-        # A lone anomalous group cannot stand on both sides, and such a detector learns nothing from it.
+    if not recipe.needs_anomalies and fewest_groups(y[train], groups[train]) < 2:
+        # A lone anomalous group cannot stand on both sides, and such a detector does without it.
         train = train[y[train] == 0]
     if recipe.network:
         learn, held = inner_split(y[train], groups[train], VALIDATION_SHARE, seed)

@@ -68,6 +68,11 @@ class Recipe:
         return bool(self.detector.one_class)
 
     @property
+    def needs_anomalies(self) -> bool:
+        """Whether the detector can't learn without anomalies among the training rows."""
+        return bool(self.detector.needs_anomalies)
+
+    @property
     def detector(self) -> Any:
         """The detector, untrained, as the model's options make it."""
         return self.model.make(DETECTORS)

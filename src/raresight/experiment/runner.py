@@ -215,11 +215,8 @@ def plan_work(
     """
     protocol = Protocol(**_judging(images, judging))
     recipes = _on_device(make_recipes(models, balance, representation), device)
-    if protocol.anomalies == 0 and not all(recipe.one_class for recipe in recipes):
-        names = dict.fromkeys(recipe.model.name for recipe in recipes if not recipe.one_class)
-        raise OptionError(
-            f"--anomalies 0 leaves {', '.join(names)} nothing to learn from; name one-class models"
-        )
+    if protocol.anomalies == 0:
+        _check_without_anomalies(recipes)
     if protocol.task == "multiclass":
         _check_graded(images, recipes, external, leaky_twin)
     images.groups(protocol.groups)
@@ -275,6 +272,18 @@ def _check_graded(
 
 FEWEST_CLASSES = 3
 """With two there is a normal and an anomalous one, and the binary task says more of them."""
+
+
+def _check_without_anomalies(recipes: Sequence[Recipe]) -> None:
+    """Refuse recipes that cannot do without an anomaly among the training rows."""
+    names = dict.fromkeys(recipe.model.name for recipe in recipes if recipe.needs_anomalies)
+    if names:
+        raise OptionError(
+            f"--anomalies 0 leaves {', '.join(names)} nothing to learn from; name one-class models"
+        )
+    balances = [str(recipe.balance) for recipe in recipes if recipe.balance.name != "none"]
+    if balances:
+        raise OptionError(f"--anomalies 0 leaves {balances[0]} nothing to balance; write --balance none")
 
 
 def carry_out(work: Work, path: Path, workers: int, progress: Progress = silent) -> Run:

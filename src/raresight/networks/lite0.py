@@ -9,6 +9,7 @@ from io import StringIO
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from raresight.errors import MissingExtraError
 
@@ -77,3 +78,35 @@ class Lite0(nn.Module):
             if number in blocks:
                 found.append(x)
         return found
+
+
+class Lite0Maps(nn.Module):
+    """Feature maps of some of lite0's blocks on one grid, each place averaged with its eight neighbours.
+
+    Source: the locally aware patch features of Roth et al., "Towards total recall in industrial anomaly
+    detection", CVPR 2022 (section 3.1).
+
+    Parameters
+    ----------
+    blocks : sequence of int
+        Of 0 … 15; see `LITE0_BLOCKS`.
+    grid : int
+        Side of the grid; finer maps are averaged down to it, coarser ones enlarged bilinearly.
+    """
+
+    def __init__(self, blocks: Sequence[int], grid: int) -> None:
+        super().__init__()
+        self.network, self.blocks, self.grid = Lite0(), tuple(blocks), grid
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(n, 224, 224, 3) float32 pixels of 0 … 255 → (n, grid, grid, channels)."""
+        found = []
+        for maps in self.network.maps(self.network.planes(pixels), self.blocks):
+            near = functional.avg_pool2d(maps, 3, stride=1, padding=1, count_include_pad=False)
+            by = near.shape[2] // self.grid
+            if by > 1:
+                near = functional.avg_pool2d(near, by)
+            elif near.shape[2] < self.grid:
+                near = functional.interpolate(near, size=(self.grid, self.grid), mode="bilinear")
+            found.append(near)
+        return torch.cat(found, dim=1).permute(0, 2, 3, 1)

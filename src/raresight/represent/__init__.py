@@ -18,5 +18,10 @@ REPRESENTATIONS = Registry(
             "a frozen pretrained network's pooled features",
             "Tan & Le 2019",
         ),
+        "maps": Entry(
+            "raresight.represent.maps:Maps",
+            "a frozen pretrained network's feature maps on a grid",
+            "Tan & Le 2019; Roth et al. 2022",
+        ),
     },
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from raresight.errors import OptionError
 from raresight.images.store import ImageStore
 from raresight.progress import Progress, silent
-from raresight.represent.backbones import EXPORT_VERSION, LITE0_PIXELS, OnnxBackbone, lite0_onnx
+from raresight.represent.backbones import EXPORT_VERSION, OnnxBackbone, embed_store, lite0_onnx
 
 
 class Embedding:
@@ -46,12 +45,6 @@ class Embedding:
         """Give the features of every image, memory-mapped; computed once for a store."""
 
         def make() -> NDArray[Any]:
-            if store.preprocess.size != LITE0_PIXELS:
-                raise OptionError(
-                    f"lite0 sees {LITE0_PIXELS} pixels; leave out --size {store.preprocess.size}"
-                )
-            network = OnnxBackbone(lite0_onnx())
-            with progress("embedding images", len(store)) as tick:
-                return network.embed(store.pixels, os.cpu_count() or 1, tick)
+            return embed_store(store, lite0_onnx, "embedding images", progress)
 
         return store.derived(f"embedding-{self.backbone}-v{EXPORT_VERSION}", make)
