@@ -54,6 +54,10 @@ class Cost(PlanSampler):
         """How far the log odds of the anomaly are moved after training."""
         return 0.0
 
+    def class_shifts(self, y: Array) -> NDArray[np.float64]:
+        """How far each class's logit is moved after training, where there are more than two: (classes,)."""
+        return np.zeros(int(y.max()) + 1)
+
 
 class ClassWeight(Cost):
     """Weigh each row by the inverse of its class's frequency: n / (classes × n_c).
@@ -118,7 +122,7 @@ class Focal(Cost):
         import torch
 
         counts = np.bincount(np.asarray(y, dtype=np.int64), minlength=2).astype(np.float32)
-        alpha = torch.from_numpy(len(y) / (2 * np.maximum(counts, 1)))
+        alpha = torch.from_numpy(len(y) / (len(counts) * np.maximum(counts, 1)))
         return FocalLoss(self.gamma, alpha)
 
 
@@ -158,6 +162,12 @@ class LogitAdjustment(Cost):
         """Give τ log(normal / anomalous)."""
         anomalous = int((y == 1).sum())
         return float(self.tau * np.log((len(y) - anomalous) / anomalous))
+
+    def class_shifts(self, y: Array) -> NDArray[np.float64]:
+        """Give −τ log(share of the class)."""
+        counts = np.bincount(np.asarray(y, dtype=np.int64))
+        shifts: NDArray[np.float64] = -self.tau * np.log(counts / len(y))
+        return shifts
 
 
 class Threshold(Cost):

@@ -60,6 +60,10 @@ def compare(
     ] = None,
     anomaly: Annotated[str | None, typer.Option(help="Anomalous classes, comma-separated.")] = None,
     task: Annotated[Task, typer.Option(help="Binary, or multi-class grading.")] = Task.binary,
+    order: Annotated[
+        str | None,
+        typer.Option(help="Classes of a multi-class task from the lowest grade up, comma-separated."),
+    ] = None,
     folds: Annotated[int, typer.Option(help="Outer folds.")] = 5,
     repeats: Annotated[int, typer.Option(help="Repeats of the outer folds.")] = 1,
     inner_folds: Annotated[int, typer.Option(help="Folds inside the training rows.")] = 3,
@@ -80,8 +84,12 @@ def compare(
     ] = "auto",
     group: Annotated[str | None, typer.Option(help="The manifest's patient column.")] = None,
     calibration: Annotated[
-        str, typer.Option(help="From scores to probabilities: beta, platt, isotonic, venn-abers or none.")
-    ] = "beta",
+        str | None,
+        typer.Option(
+            help="From scores to probabilities: beta (by default), platt, isotonic, venn-abers or none; "
+            "multi-class: temperature (by default) or none."
+        ),
+    ] = None,
     thresholds: Annotated[
         str,
         typer.Option(
@@ -123,6 +131,7 @@ def compare(
 ) -> None:
     """Compare detectors with and without rebalancing; the same command again resumes."""
     from raresight.cli.console import bars, say
+    from raresight.errors import OptionError
     from raresight.experiment.runner import compare as run_compare
     from raresight.experiment.sweep import compare_imbalances
     from raresight.images.external import load_external
@@ -135,9 +144,15 @@ def compare(
         anomaly=_names(anomaly),
         group=group,
         task=task.value,
+        order=_names(order),
         max_pixels=int(max_megapixels * 1e6),
     )
     other = None
+    if external is not None and task is Task.multiclass:
+        raise OptionError(
+            "--external judges normal against anomalous and is not there for --task multiclass; "
+            "leave either out"
+        )
     if external is not None:
         other = load_external(
             external, images, normal=_names(external_normal), max_pixels=int(max_megapixels * 1e6)
@@ -187,7 +202,8 @@ def finish(run: Run, as_json: bool) -> None:
     path = write_report(run)
     mixed = run.settings["data"]["mixed_groups"]
     if mixed:
-        say(f"warning: {mixed} group(s) hold both normal and anomalous images; they stay together")
+        kinds = "images of several classes" if run.graded else "both normal and anomalous images"
+        say(f"warning: {mixed} group(s) hold {kinds}; they stay together")
     if run.rejected:
         say(f"{len(run.rejected)} image(s) could not be used; see {run.path / 'rejected.csv'}")
     if as_json:
@@ -239,7 +255,9 @@ def print_table(run: Run) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    columns = ("accuracy", "sensitivity", "specificity", "f1", "auroc")
+    columns: tuple[str, ...] = ("accuracy", "sensitivity", "specificity", "f1", "auroc")
+    if run.graded:
+        columns = ("accuracy", "balanced_accuracy", "macro_f1", "quadratic_kappa", "macro_auroc")
     table = Table(box=None, header_style="bold")
     for name in ("recipe", *columns):
         table.add_column(name, no_wrap=True)

@@ -23,14 +23,15 @@ _TINY = 1e-12
 
 
 def draw_groups(
-    anomalous: NDArray[np.bool_], resamples: int = RESAMPLES, seed: int = 0
+    kinds: NDArray[np.bool_] | NDArray[np.int64], resamples: int = RESAMPLES, seed: int = 0
 ) -> NDArray[np.uint16]:
     """Draw how often each group enters each resample.
 
     Parameters
     ----------
-    anomalous : (groups,) bool array
-        Whether the group holds an anomaly; each kind keeps its number of groups.
+    kinds : (groups,) bool or int array
+        Whether the group holds an anomaly, or the class that it is drawn with; each kind keeps its number of
+        groups.
     resamples : int
     seed : int
         The same seed, the same draws.
@@ -40,9 +41,9 @@ def draw_groups(
     (resamples, groups) uint16 array
     """
     rng = np.random.default_rng(seed)
-    counts = np.zeros((resamples, len(anomalous)), np.uint16)
-    for kind in (False, True):
-        members = np.flatnonzero(anomalous == kind)
+    counts = np.zeros((resamples, len(kinds)), np.uint16)
+    for kind in np.unique(kinds):
+        members = np.flatnonzero(kinds == kind)
         if len(members):
             even = np.full(len(members), 1 / len(members))
             counts[:, members] = rng.multinomial(len(members), even, size=resamples)
@@ -75,22 +76,30 @@ def interval(name: str, point: float, draws: Floats, groups: int) -> tuple[float
     error is biased upwards, and in each resample by as much again: the square it gains there is taken
     off the observed square before the interval is laid, which for a calibrated model leaves about 0.
     """
+    metric, known = METRICS[name], draws[np.isfinite(draws)]
+    if name == "ece" and np.isfinite(point) and len(known) > 1 and groups > 1:
+        error, t = _spread(known, groups)
+        return _bias_corrected(point, known, t * error)
+    return bounded_interval(metric.low, metric.high, point, draws, groups)
+
+
+def bounded_interval(
+    least: float, most: float, point: float, draws: Floats, groups: int
+) -> tuple[float, float]:
+    """Give the 95 % interval of a value between `least` and `most`, which may be infinite; see `interval`."""
     known = draws[np.isfinite(draws)]
     if not np.isfinite(point) or len(known) < 2 or groups < 2:
         return float("nan"), float("nan")
-    metric = METRICS[name]
     error, t = _spread(known, groups)
-    if name == "ece":
-        return _bias_corrected(point, known, t * error)
-    if not np.isfinite(metric.high):
-        return max(metric.low, point - t * error), point + t * error
-    width = metric.high - metric.low
-    share = (point - metric.low) / width
+    if not np.isfinite(most):
+        return max(least, point - t * error), point + t * error
+    width = most - least
+    share = (point - least) / width
     if share < _TINY or share > 1 - _TINY:
         low, high = _wilson_at_the_end(round(share), groups, t)
     else:
         low, high = _on_the_logit_scale(share, t * error / width)
-    return metric.low + width * low, metric.low + width * high
+    return least + width * low, least + width * high
 
 
 def difference_interval(point: float, draws: Floats, groups: int) -> tuple[float, float]:

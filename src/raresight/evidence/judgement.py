@@ -38,17 +38,9 @@ def judge_balances(evidence: Evidence, recipes: Iterable[Mapping[str, Any]]) -> 
         See `judge_pairs`; with ``model``, ``representation``, ``balance``, and ``against`` a balance.
     """
     rows = {r["id"]: r for r in recipes if r["id"] in evidence.rows}
-    pairs = [
-        (name, other)
-        for name, row in rows.items()
-        for other, beside in rows.items()
-        if beside["balance"] in BASELINES
-        and row["balance"] not in (beside["balance"], BASELINES[0])
-        and (row["model"], row["representation"]) == (beside["model"], beside["representation"])
-        and evidence.same_rows(name, other)
-    ]
+    pairs = [pair for pair in balance_pairs(rows) if evidence.same_rows(*pair)]
     drawn = [name for name, row in rows.items() if row.get("stochastic")]
-    called = {pair: _title(rows[pair[0]], rows[pair[1]]) for pair in pairs}
+    called = {pair: pair_title(rows[pair[0]], rows[pair[1]]) for pair in pairs}
     parts = ("model", "representation", "balance")
     return [
         {
@@ -57,6 +49,18 @@ def judge_balances(evidence: Evidence, recipes: Iterable[Mapping[str, Any]]) -> 
             "against": rows[found["against"]]["balance"],
         }
         for found in judge_pairs(evidence, pairs, called, stochastic=drawn)
+    ]
+
+
+def balance_pairs(rows: Mapping[str, Mapping[str, Any]]) -> list[Pair]:
+    """List which recipe is judged against which: every balance against the baselines of its own model."""
+    return [
+        (name, other)
+        for name, row in rows.items()
+        for other, beside in rows.items()
+        if beside["balance"] in BASELINES
+        and row["balance"] not in (beside["balance"], BASELINES[0])
+        and (row["model"], row["representation"]) == (beside["model"], beside["representation"])
     ]
 
 
@@ -96,7 +100,7 @@ def judge_pairs(
                     "recipe": pair[0],
                     "against": pair[1],
                     "metric": metric,
-                    **_row(verdict),
+                    **verdict_row(verdict),
                     **_beside(evidence, jackknife, pair, metric, verdict.margin),
                     "sentence": verdict_sentence(called[pair], metric, verdict),
                 }
@@ -104,7 +108,8 @@ def judge_pairs(
     return rows
 
 
-def _row(verdict: Verdict) -> dict[str, Any]:
+def verdict_row(verdict: Verdict) -> dict[str, Any]:
+    """Give a verdict's fields as ``verdicts.json`` has them; see `judge_pairs`."""
     return {
         "decision": verdict.word,
         "difference": known(verdict.difference),
@@ -146,14 +151,15 @@ def _independent(evidence: Evidence, recipe: str) -> bool:
     return len(np.unique(rows.group)) == len(rows.group) and fewest > 1
 
 
-def _title(recipe: Mapping[str, str], against: Mapping[str, str]) -> str:
+def pair_title(recipe: Mapping[str, Any], against: Mapping[str, Any]) -> str:
+    """Say what is judged against what: "SMOTE against no resampling, svm@embedding"."""
     who = "@".join(part for part in (recipe["model"], recipe["representation"]) if part) or "the detector"
     plain = base_name(against["balance"]) in ("none", "")
     beside = "no resampling" if plain else balance_title(against["balance"])
     return f"{balance_title(recipe['balance'])} against {beside}, {who}"
 
 
-def verdict_sentence(called: str, metric: str, verdict: Verdict) -> str:
+def verdict_sentence(called: str, metric: str, verdict: Verdict, title: str = "") -> str:
     """Say a verdict as a paper could print it.
 
     Parameters
@@ -162,14 +168,15 @@ def verdict_sentence(called: str, metric: str, verdict: Verdict) -> str:
         What is judged: "SMOTE against no resampling, svm@embedding".
     metric : str
     verdict : Verdict
+    title : str
+        What the metric is called, where it is none of `METRICS`.
     """
     start = f"{called}: {verdict.word}"
     if not math.isfinite(verdict.difference):
         return f"{start}; {verdict.reason}."
     low, high = (decimal(value, sign=True) for value in verdict.interval)
-    numbers = (
-        f"{METRICS[metric].title} {decimal(verdict.difference, sign=True)} (95 % interval {low} to {high}"
-    )
+    title = title or METRICS[metric].title
+    numbers = f"{title} {decimal(verdict.difference, sign=True)} (95 % interval {low} to {high}"
     if math.isfinite(verdict.p_holm):
         numbers += f"; Holm's p {'< .001' if verdict.p_holm < 0.001 else decimal(verdict.p_holm)}"
     if verdict.word == "equivalent":

@@ -168,6 +168,11 @@ def _by_set(runs: Iterable[Ranked], metric: str) -> dict[str, dict[Condition, di
     tables: dict[str, dict[Condition, dict[str, float]]] = {}
     for number, run in enumerate(runs):
         data = run.settings["data"]
+        if run.settings.get("task") == "multiclass":
+            raise OptionError(
+                f"{data_title(data['name'])} was graded in several classes; a ranking across sets takes runs "
+                "of normal against anomalous only"
+            )
         title = data_title(data["name"])
         key = title, tuple(sorted(data["classes"].items()))
         alike = sum(other == title for other, _ in names)

@@ -58,10 +58,10 @@ def sentence(effect: Mapping[str, Any], undecided: str = "") -> str:
     """Say what a balance did, and no more than the intervals and the verdict bear out."""
     changes = effect["changes"]
     who = f"{effect['model']}@{effect['representation']}"
-    decided = [f"{name} {_moved(changes[name])}" for name in ("sensitivity", "specificity")]
+    decided = [f"{name} {moved(changes[name])}" for name in ("sensitivity", "specificity")]
     return (
         f"With {balance_title(effect['balance'])}, {who}'s {decided[0]} and its {decided[1]} at the default "
-        f"threshold, while AUROC {_ranking_moved(changes['auroc'])}: {conclusion(changes, undecided)}."
+        f"threshold, while AUROC {ranking_moved(changes['auroc'])}: {conclusion(changes, undecided)}."
     )
 
 
@@ -107,7 +107,8 @@ def is_small(change: Change) -> bool:
     return low is not None and high is not None and low > -SMALL and high < SMALL
 
 
-def _moved(change: Change) -> str:
+def moved(change: Change) -> str:
+    """Say how a metric changed, and whether that is clear."""
     old, new = decimal(change["from"]), decimal(change["to"])
     if not is_clear(change):
         if old == new:
@@ -117,9 +118,10 @@ def _moved(change: Change) -> str:
     return f"{verb} from {old} to {new} ({_reach(change)})"
 
 
-def _ranking_moved(change: Change) -> str:
+def ranking_moved(change: Change) -> str:
+    """Say how a ranking changed; one that surely moved by less than `SMALL` is taken for the same."""
     if not is_small(change):
-        return _moved(change)
+        return moved(change)
     old, new = decimal(change["from"]), decimal(change["to"])
     where = f"stayed at {new}" if old == new else f"moved by less than {decimal(SMALL, 2)}, {old} → {new}"
     return f"{where} ({_reach(change)})"

@@ -107,14 +107,15 @@ def verdicts(
         p = np.array([d.p for d in differences])
         for pair, difference, own, adjusted in zip(wanted, differences, p, holm(p), strict=True):
             reason = _undecidable(evidence, pair, drawn) or _unresolved(evidence, pair[0], metric)
-            found[pair][metric] = _decide(
+            found[pair][metric] = decide(
                 difference,
                 float(own),
                 float(adjusted),
                 margins[metric],
-                metric,
+                METRICS[metric].title,
                 reason,
                 evidence.groups["all"],
+                lower_is_better=metric in LOWER_IS_BETTER,
             )
     return found
 
@@ -144,10 +145,24 @@ def holm(p: NDArray[np.float64] | Sequence[float]) -> NDArray[np.float64]:
 
 def _undecidable(evidence: Evidence, pair: tuple[str, str], stochastic: set[str]) -> str:
     fewest = min(evidence.groups["anomalous"], evidence.groups["normal"])
+    repeats = min(len(np.unique(evidence.rows[recipe].repeat)) for recipe in pair)
+    return undecidable(fewest, repeats, bool(stochastic & set(pair)))
+
+
+def undecidable(fewest: int, repeats: int, drawn: bool) -> str:
+    """Say why nothing can be decided; empty where something can.
+
+    Parameters
+    ----------
+    fewest : int
+        Groups of the class that has fewest.
+    repeats : int
+    drawn : bool
+        Whether the training of one of the two is random.
+    """
     if fewest < FEWEST_GROUPS:
         return f"a class has {fewest} groups; {FEWEST_GROUPS} are the fewest that a verdict can rest on"
-    repeats = min(len(np.unique(evidence.rows[recipe].repeat)) for recipe in pair)
-    if repeats < FEWEST_REPEATS and stochastic & set(pair):
+    if repeats < FEWEST_REPEATS and drawn:
         return (
             f"the detector's training is random and was repeated {repeats} time{'s' * (repeats != 1)}; "
             f"a verdict needs {FEWEST_REPEATS}, --repeats {FEWEST_REPEATS}"
@@ -167,28 +182,54 @@ def _unresolved(evidence: Evidence, recipe: str, metric: str) -> str:
     return f"a fold has only {min(each)} normal groups, and a specificity of .95 needs {needed} to be told"
 
 
-def _decide(
-    difference: Difference, p: float, p_holm: float, margin: float, metric: str, reason: str, groups: int
+def decide(
+    difference: Difference,
+    p: float,
+    p_holm: float,
+    margin: float,
+    title: str,
+    reason: str,
+    groups: int,
+    *,
+    lower_is_better: bool = False,
 ) -> Verdict:
+    """Judge one paired difference; see `verdicts`.
+
+    Parameters
+    ----------
+    difference : Difference
+    p, p_holm : float
+        Of no difference; adjusted for all pairs.
+    margin : float
+    title : str
+        What the metric is called.
+    reason : str
+        Why nothing can be decided, else empty.
+    groups : int
+        Of the set.
+    lower_is_better : bool
+    """
     error, freedom, value = difference.error, difference.freedom, difference.value
     interval, inner = difference.interval(LEVEL), difference.inner
     word: Word = "inconclusive"
     more = None
     if not math.isfinite(value):
-        reason = reason or f"{METRICS[metric].title} is not defined for both"
+        reason = reason or f"{title} is not defined for both"
     elif not reason:
-        word = _word(value, inner, p_holm, margin, metric)
+        word = _word(value, inner, p_holm, margin, lower_is_better)
         if word == "inconclusive":
             more = more_groups(difference, margin, groups)
     return Verdict(word, value, error, freedom, interval, inner, p, p_holm, margin, reason, more)
 
 
-def _word(value: float, inner: tuple[float, float], p_holm: float, margin: float, metric: str) -> Word:
+def _word(
+    value: float, inner: tuple[float, float], p_holm: float, margin: float, lower_is_better: bool
+) -> Word:
     if -margin < inner[0] and inner[1] < margin:
         return "equivalent"
     if p_holm >= SIGNIFICANCE:
         return "inconclusive"
-    return "helps" if (value > 0) != (metric in LOWER_IS_BETTER) else "harms"
+    return "helps" if (value > 0) != lower_is_better else "harms"
 
 
 def more_groups(difference: Difference, margin: float, groups: int) -> int | None:

@@ -97,6 +97,8 @@ def auto_compare(
     """
     if not budget > 0:
         raise OptionError(f"--budget {budget:g} leaves no time; write minutes, for example 30")
+    if images.task != "binary":
+        raise OptionError("auto tells normal from anomalous; leave out --task multiclass and name --normal")
     start = time.monotonic()
     work = plan_work(images, models, balance, progress=progress, **options)
     work = replace(work, settings={**work.settings, "identity": content_hash(AUTO, work.identity)})

@@ -201,6 +201,12 @@ class Balancing:
         """Give what is added to every score."""
         return float(self.sampler.logit_shift(y)) if hasattr(self.sampler, "logit_shift") else 0.0
 
+    def shifts(self, y: Array) -> NDArray[np.float64]:
+        """Give what is added to every class's score, (classes,)."""
+        if hasattr(self.sampler, "class_shifts"):
+            return np.asarray(self.sampler.class_shifts(y), np.float64)
+        return np.zeros(int(y.max()) + 1)
+
     def seen(self, plan: SynthesisPlan, y: Array) -> float:
         """Give the share of anomalies, by weight, that the detector's probabilities are about.
 

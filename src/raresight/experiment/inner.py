@@ -26,8 +26,9 @@ class InnerScores:
     rows : (n,) int64 array
         Row numbers in the store.
     score : (n,) float64 array
+        Of a multi-class task (n, classes), see `FittedRecipe.score`.
     label : (n,) int64 array
-        1 = anomalous.
+        1 = anomalous; of a multi-class task the class.
     """
 
     rows: Rows
@@ -88,13 +89,22 @@ def inner_scores(
     y = store.manifest.y
     folds = min(inner_folds, fewest_groups(y[train], groups[train]))
     if folds < 2:
+        many = store.manifest.task == "multiclass"
+        lone, less = (
+            ("group (patient) of a class", "")
+            if many
+            else ("anomalous group (patient)", ", a smaller --imbalance")
+        )
         raise DataError(
-            "the training rows of a fold hold one anomalous group (patient) only, and calibration needs two; "
-            "use fewer --folds, a smaller --imbalance, or more images"
+            f"the training rows of a fold hold one {lone} only, and calibration needs two; "
+            f"use fewer --folds{less}, or more images"
         )
     fold_of = stratified_group_folds(y[train], groups[train], folds, seed)
-    score = np.empty(len(train))
+    found: NDArray[np.float64] | None = None
     for fold in range(folds):
         held = fold_of == fold
-        score[held] = recipe.fit(store, train[~held], seed, groups).score(store, train[held])
-    return score
+        score = recipe.fit(store, train[~held], seed, groups).score(store, train[held])
+        found = np.empty((len(train), *score.shape[1:])) if found is None else found
+        found[held] = score
+    assert found is not None
+    return found

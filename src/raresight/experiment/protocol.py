@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raresight.errors import DataError, OptionError
-from raresight.evidence.calibration import CALIBRATIONS
+from raresight.evidence.calibration import CALIBRATIONS, UNCALIBRATED
 from raresight.evidence.prevalence import check_prevalence
 from raresight.evidence.thresholds import DEFAULT_RULES, parse_rules
+from raresight.images.manifest import Task
 from raresight.images.splits import (
     Rows,
     Split,
@@ -24,6 +25,11 @@ from raresight.images.splits import (
 )
 
 Splitting = Literal["folds", "published"]
+
+TEMPERATURE = "temperature"
+"""How the class shares of a multi-class task are calibrated; see `raresight.evidence.temperature`."""
+
+GRADED_CALIBRATIONS = (TEMPERATURE, UNCALIBRATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,9 @@ class Protocol:
     split : {"folds", "published"}
         Cross-validation, or the one split that the manifest's column ``split`` names; repeats of that differ
         in their seeds alone.
+    task : {"binary", "multiclass"}
+        With several classes there is no anomaly to thin out and no score to cut: `imbalance`, `anomalies`,
+        `prevalence` and `thresholds` do not apply, and `calibration` is one of `GRADED_CALIBRATIONS`.
     """
 
     folds: int = 5
@@ -70,6 +79,7 @@ class Protocol:
     thresholds: tuple[str, ...] = DEFAULT_RULES
     prevalence: float | None = None
     split: Splitting = "folds"
+    task: Task = "binary"
 
     def __post_init__(self) -> None:
         for name, least in (("folds", 2), ("repeats", 1), ("inner_folds", 2), ("tune", 0), ("seed", 0)):
@@ -86,19 +96,42 @@ class Protocol:
             raise OptionError(f"--anomalies {self.anomalies} is below 0; write how many to keep")
         if self.anomalies is not None and self.imbalance is not None:
             raise OptionError("--anomalies and --imbalance both drop anomalies; choose one")
-        CALIBRATIONS[self.calibration]
+        if self.task == "multiclass":
+            self._check_graded()
+        else:
+            CALIBRATIONS[self.calibration]
         object.__setattr__(self, "thresholds", parse_rules(self.thresholds))
         if self.prevalence is not None:
             check_prevalence(self.prevalence, "--prevalence")
 
+    def _check_graded(self) -> None:
+        """Refuse what makes no sense with more than two classes."""
+        if self.calibration not in GRADED_CALIBRATIONS:
+            CALIBRATIONS[self.calibration]  # an unknown name is an error of its own
+            raise OptionError(
+                f"--calibration {self.calibration} maps one score; --task multiclass takes: "
+                f"{', '.join(GRADED_CALIBRATIONS)}"
+            )
+        for name in ("imbalance", "anomalies", "prevalence"):
+            if getattr(self, name) is not None:
+                raise OptionError(
+                    f"--{name} is about anomalies, and --task multiclass has none; leave either out"
+                )
+        if self.thresholds:
+            raise OptionError(
+                "--thresholds cut one score, and with --task multiclass the likeliest class is called; "
+                "leave either out"
+            )
+
     def splits(
-        self, y: NDArray[np.int64], groups: NDArray[Any], parts: NDArray[Any] | None = None
+        self, y: NDArray[Any], groups: NDArray[Any], parts: NDArray[Any] | None = None
     ) -> Iterator[Split]:
         """Give each repeat's and fold's training and test rows, checked for shared groups.
 
         Parameters
         ----------
         y, groups : (n,) arrays
+            Classes (1 = anomalous; names of more than two), and what stays together.
         parts : (n,) array, optional
             The published part of each row; needed where `split` is ``"published"``.
 
@@ -128,6 +161,8 @@ class Protocol:
         found = asdict(self) | ({"folds": 1} if self.split == "published" else {})
         if self.anomalies is None:
             del found["anomalies"]
+        if self.task == "binary":
+            del found["task"]
         return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, log_softmax
 from sklearn.preprocessing import StandardScaler
 
 from raresight.balance import SAMPLERS
@@ -139,6 +139,8 @@ class Recipe:
             balancing.fit_network(detector, plan, space, X, y, held)
         else:
             balancing.fit_classical(detector, plan, space, X, y, scaler)
+        if store.manifest.task == "multiclass":
+            return FittedRecipe(self, space, scaler, detector, plan, rows, shifts=balancing.shifts(y))
         shift, seen = balancing.shift(y), balancing.seen(plan, y)
         return FittedRecipe(self, space, scaler, detector, plan, rows, shift, seen)
 
@@ -160,6 +162,8 @@ class FittedRecipe:
         Added to every score: what a cost makes of the log odds.
     seen_prevalence : float
         Share of anomalies, by weight, that the detector's own probabilities are about.
+    shifts : (classes,) array or None
+        Of a multi-class task: what is added to every class's score.
     """
 
     recipe: Recipe
@@ -170,6 +174,7 @@ class FittedRecipe:
     rows: Rows
     shift: float = 0.0
     seen_prevalence: float = 0.5
+    shifts: NDArray[np.float64] | None = None
 
     def seen(self, store: ImageStore, rows: Rows) -> Array:
         """Give rows as the detector sees them."""
@@ -177,10 +182,12 @@ class FittedRecipe:
         return X if self.scaler is None else self.scaler.transform(X)
 
     def score(self, store: ImageStore, rows: Rows) -> NDArray[np.float64]:
-        """Score rows, higher = more anomalous."""
+        """Score rows, higher = more anomalous; of a multi-class task (n, classes), see `class_scores`."""
         return self._score(self.seen(store, rows))
 
     def _score(self, X: Array) -> NDArray[np.float64]:
+        if self.shifts is not None:
+            return class_scores(self.detector, X) + self.shifts
         return np.asarray(self.detector.decision_function(X), dtype=np.float64) + self.shift
 
     def predict(self, store: ImageStore, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -195,6 +202,44 @@ class FittedRecipe:
         if not hasattr(self.detector, "predict_proba"):
             return score, np.full(len(X), np.nan)
         return score, np.asarray(self.detector.predict_proba(X), dtype=np.float64)[:, 1]
+
+
+SMALLEST_SHARE = 1e-6
+"""A class without a vote is given this share, so that its logarithm is a number."""
+
+
+def class_scores(detector: Any, X: Array) -> NDArray[np.float64]:
+    """Give the logarithm of each class's share as a detector of several classes sees it, (n, classes).
+
+    From its logits where it has them, which never round to certainty; else from its own shares.
+    """
+    if detector.logits or not hasattr(detector, "predict_proba"):
+        logits = np.asarray(detector.decision_function(X), np.float64)
+        return np.asarray(log_softmax(logits, axis=1), np.float64)
+    shares = np.asarray(detector.predict_proba(X), np.float64)
+    return np.asarray(np.log(np.clip(shares, SMALLEST_SHARE, 1)), np.float64)
+
+
+def check_graded(recipes: Sequence[Recipe]) -> None:
+    """Refuse recipes that cannot tell more than two classes apart.
+
+    Raises
+    ------
+    OptionError
+        If a detector knows normal and anomalous only, or a balance moves the threshold of one score.
+    """
+    for recipe in recipes:
+        if not recipe.detector.multiclass:
+            able = [name for name, entry in DETECTORS.items() if entry.load().multiclass]
+            raise OptionError(
+                f"{recipe.model.name} tells anomalous from normal only; --task multiclass takes: "
+                f"{', '.join(able)}"
+            )
+        if recipe.rule is not None:
+            raise OptionError(
+                f"{recipe.balance.name} moves the threshold of one score, and --task multiclass has none; "
+                "logit-adjustment and class-weight are its kin"
+            )
 
 
 def make_recipes(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from raresight.errors import RunError
 from raresight.evidence.external import summarise_external
+from raresight.evidence.graded import summarise_classes
 from raresight.evidence.leaky import inflation
 from raresight.evidence.summary import summarise
 from raresight.experiment.leaky import LeakyTask
@@ -211,7 +212,7 @@ class Run:
         """Read what the predictions show, computed when first asked for."""
         path = self.path / name
         if not path.is_file():
-            made = summarise(self.predictions, self.thresholds, self.receipts, self.settings)
+            made = self._summary()
             if self.external is not None:
                 made["external"] = summarise_external(self.external, self.thresholds, self.settings)
             if self.leaky is not None:
@@ -223,6 +224,16 @@ class Run:
                 _write_json(self.path / "metrics.json", made)
         found: dict[str, Any] = json.loads(path.read_text())
         return found
+
+    def _summary(self) -> dict[str, Any]:
+        if self.graded:
+            return summarise_classes(self.predictions, self.receipts, self.settings)
+        return summarise(self.predictions, self.thresholds, self.receipts, self.settings)
+
+    @property
+    def graded(self) -> bool:
+        """Whether the task has several classes rather than normal and anomalous."""
+        return bool(self.settings.get("task") == "multiclass")
 
     @cached_property
     def rejected(self) -> list[dict[str, str]]:

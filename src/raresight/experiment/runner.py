@@ -13,8 +13,8 @@ from raresight.evidence.thresholds import DEFAULT_RULES
 from raresight.experiment.balancing import prepare_gram
 from raresight.experiment.external import External, prepare_external
 from raresight.experiment.leaky import LeakyTask, leaky_tasks, run_leaky
-from raresight.experiment.protocol import Protocol, Splitting
-from raresight.experiment.recipe import Recipe, make_recipes, recipe_notices
+from raresight.experiment.protocol import TEMPERATURE, Protocol, Splitting
+from raresight.experiment.recipe import Recipe, check_graded, make_recipes, recipe_notices
 from raresight.experiment.run import Run, locked, open_run
 from raresight.experiment.settings import run_settings
 from raresight.experiment.task import Failure, Task, try_task
@@ -41,7 +41,7 @@ def compare(
     anomalies: int | None = None,
     seed: int = 0,
     groups: str = "auto",
-    calibration: str = "beta",
+    calibration: str | None = None,
     thresholds: Sequence[str] = DEFAULT_RULES,
     prevalence: float | None = None,
     split: Splitting = "folds",
@@ -60,6 +60,9 @@ def compare(
 ) -> Run:
     """Compare recipes on a labelled image set, leak-free, and keep everything in a run.
 
+    A manifest of more than two classes (``task="multiclass"``) is graded: the likeliest class is called,
+    and no anomaly, threshold, external set or leaky twin comes into it.
+
     The same call again resumes a run that was cut short, or gives the finished one. A recipe whose training
     fails, for instance because it diverges, is left out and named; the same call again tries it anew.
 
@@ -73,7 +76,7 @@ def compare(
         What the models other than networks see; ``"embedding"`` by default.
     folds, repeats, inner_folds, tune, imbalance, anomalies, seed, groups, calibration, thresholds, \
 prevalence, split
-        See `Protocol`.
+        See `Protocol`; by default `calibration` is ``"beta"``, with several classes ``"temperature"``.
     external : Manifest, optional
         Another labelled set that every fold's recipes are scored on too; images that also stand in `images`
         are left out of it.
@@ -211,12 +214,12 @@ def plan_work(
     **judging
         Fields of `Protocol`.
     """
-    protocol = Protocol(**judging)
+    protocol = Protocol(**_judging(images, judging))
     recipes = _on_device(make_recipes(models, balance, representation), device)
     if protocol.anomalies == 0:
         _check_without_anomalies(recipes)
-    if images.task != "binary":
-        raise OptionError("compare judges normal against anomalous; leave out --task multiclass")
+    if protocol.task == "multiclass":
+        _check_graded(images, recipes, external, leaky_twin)
     images.groups(protocol.groups)
     if protocol.split == "published":
         images.parts()
@@ -224,7 +227,8 @@ def plan_work(
     store = build_store(images, seen_as, progress)
     grouping = group_images(images, store, protocol.groups, progress)
     parts = store.manifest.parts() if protocol.split == "published" else None
-    splits = list(protocol.splits(store.manifest.y, grouping.names, parts))
+    known = store.manifest.labels if protocol.task == "multiclass" else store.manifest.y
+    splits = list(protocol.splits(known, grouping.names, parts))
     other = None if external is None else prepare_external(external, store, progress)
     return Work(
         store,
@@ -236,6 +240,39 @@ def plan_work(
         run_settings(store, grouping, recipes, protocol, command, splits[0], other),
         recipe_notices(recipes, balance),
     )
+
+
+def _judging(images: Manifest, judging: dict[str, Any]) -> dict[str, Any]:
+    """Settle what the task decides: the calibration by default, and thresholds only where a score is cut."""
+    many = images.task == "multiclass"
+    settled = {**judging, "task": images.task}
+    if settled.get("calibration") is None:
+        settled["calibration"] = TEMPERATURE if many else "beta"
+    if many and tuple(settled.get("thresholds", DEFAULT_RULES)) == DEFAULT_RULES:
+        settled["thresholds"] = ()
+    return settled
+
+
+def _check_graded(
+    images: Manifest, recipes: Sequence[Recipe], external: Manifest | None, leaky_twin: bool
+) -> None:
+    """Refuse what a multi-class comparison has no place for."""
+    if len(images.classes) < FEWEST_CLASSES:
+        raise OptionError(
+            f"{images.name} has two classes, {' and '.join(images.classes)}; leave out --task multiclass and "
+            "name the normal one with --normal"
+        )
+    for given, option in ((external is not None, "--external"), (leaky_twin, "--leaky-twin")):
+        if given:
+            raise OptionError(
+                f"{option} judges normal against anomalous and is not there for --task multiclass; "
+                "leave either out"
+            )
+    check_graded(recipes)
+
+
+FEWEST_CLASSES = 3
+"""With two there is a normal and an anomalous one, and the binary task says more of them."""
 
 
 def _check_without_anomalies(recipes: Sequence[Recipe]) -> None:

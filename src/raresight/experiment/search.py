@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from raresight.balance import SAMPLERS
 from raresight.detect import DETECTORS
 from raresight.errors import OptionError
-from raresight.experiment.inner import fit_with_inner
+from raresight.experiment.inner import InnerScores, fit_with_inner
 from raresight.experiment.protocol import Protocol
 from raresight.experiment.recipe import Recipe
 from raresight.images.splits import Rows
@@ -46,12 +46,20 @@ def tune(
         trial.set_user_attr("options", options)
         tried = recipe.tuned(options)
         _, inner = fit_with_inner(tried, store, groups, train, protocol.inner_folds, seed)
-        return float(roc_auc_score(inner.label, inner.score))
+        return _auroc(inner)
 
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
     study.enqueue_trial(_defaults(recipe, detector))
     study.optimize(objective, n_trials=protocol.tune)
     return recipe.tuned(study.best_trial.user_attrs["options"])
+
+
+def _auroc(inner: InnerScores) -> float:
+    """Rank the inner scores; of several classes the mean over each against the rest."""
+    if inner.score.ndim == 1:
+        return float(roc_auc_score(inner.label, inner.score))
+    classes = range(inner.score.shape[1])
+    return float(np.mean([roc_auc_score(inner.label == c, inner.score[:, c]) for c in classes]))
 
 
 def _defaults(recipe: Recipe, detector: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from raresight.experiment.protocol import Protocol
 from raresight.experiment.recipe import Recipe
 from raresight.images.cache import content_hash
 from raresight.images.grouping import Grouping
+from raresight.images.manifest import Manifest
 from raresight.images.splits import Split
 from raresight.images.store import ImageStore
 
@@ -51,6 +52,8 @@ def run_settings(
     parts = [r.settings() for r in recipes]
     counts = manifest.table["label"].value_counts()
     identity = [store.key, manifest_hash, parts, protocol.settings(), recipes[0].device]
+    if manifest.order:
+        identity.append(manifest.classes)
     if protocol.split == "published":
         identity.append([split.train.tolist(), split.test.tolist()])
     found = external.settings() if external is not None else None
@@ -59,6 +62,7 @@ def run_settings(
     return {
         "identity": content_hash(*identity),
         "command": command,
+        "task": manifest.task,
         "data": {
             "name": manifest.name,
             "images": len(manifest),
@@ -66,6 +70,7 @@ def run_settings(
             **grouping.facts(manifest),
             "classes": {label: int(counts[label]) for label in manifest.classes},
             "normal": list(manifest.normal),
+            **_order(manifest),
             "manifest_hash": manifest_hash,
         },
         "recipes": parts,
@@ -82,6 +87,13 @@ def run_settings(
         },
         "versions": _versions(),
     }
+
+
+def _order(manifest: Manifest) -> dict[str, Any]:
+    """Say of a multi-class set whether its classes have an order, and which was taken."""
+    if manifest.task == "binary":
+        return {}
+    return {"ordered": bool(manifest.order), "order": list(manifest.notes)}
 
 
 def _published(split: Split) -> dict[str, int]:

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from raresight.errors import InputError, LeakageError, MissingExtraError, RaresightError, RunError
 from raresight.evidence.calibration import CALIBRATIONS, UNCALIBRATED
 from raresight.evidence.prevalence import prior_correction
+from raresight.evidence.temperature import Temperature
 from raresight.evidence.thresholds import parse_rule
 from raresight.experiment.external import External
 from raresight.experiment.inner import InnerScores, fit_with_inner
@@ -46,7 +48,7 @@ class Result:
     predictions : pandas.DataFrame
         One row a test image.
     thresholds : dict
-        Rule → value on the scale of the score.
+        Rule → value on the scale of the score; empty for a multi-class task.
     receipt : dict
         Counts that prove nothing leaked, seconds, and the settings chosen.
     inner : pandas.DataFrame
@@ -117,20 +119,12 @@ def run_task(
     fit_seconds = time.perf_counter() - start
     learned_outside = inner.check(groups, train, split.test)
     outside = fitted.plan.check(len(fitted.rows))
-    start = time.perf_counter()
-    score, raw = fitted.predict(store, split.test)
-    predict_seconds = time.perf_counter() - start
-    # What the fold had before anomalies were dropped: known without a look at the test rows.
-    prevalence = float(store.manifest.y[split.train].mean())
-    chances = _Chances.learn(fitted, inner, protocol.calibration, prevalence)
-    served_at = prevalence if protocol.prevalence is None else protocol.prevalence
-    thresholds = learn_thresholds(chosen, fitted, inner, protocol.thresholds, served_at)
     receipt = {
         "recipe": recipe.id,
         "repeat": split.repeat,
         "fold": split.fold,
         "train_rows": len(train),
-        "train_anomalies": int(store.manifest.y[train].sum()),
+        **_counts(store, train),
         "test_rows": len(split.test),
         "shared_groups": shared,
         "dropped_rows": split.dropped,
@@ -139,21 +133,75 @@ def run_task(
         "synthetic": len(fitted.plan),
         "removed": len(fitted.rows) - len(fitted.plan.keep),
         "parents_outside": outside,
+    }
+    start = time.perf_counter()
+    if protocol.task == "multiclass":
+        answers = fitted.score(store, split.test)
+        predict_seconds = time.perf_counter() - start
+        columns = _class_columns(answers, inner, protocol.calibration)
+        receipt |= {"seconds": {"fit": fit_seconds, "predict": predict_seconds}}
+        receipt |= {"calibration": {"method": protocol.calibration}, "params": _params(chosen)}
+        frame = _frame(task, store, groups, split.test, columns)
+        return Result(frame, {}, receipt, _inner_frame(inner))
+    score, raw = fitted.predict(store, split.test)
+    predict_seconds = time.perf_counter() - start
+    # What the fold had before anomalies were dropped: known without a look at the test rows.
+    prevalence = float(store.manifest.y[split.train].mean())
+    chances = _Chances.learn(fitted, inner, protocol.calibration, prevalence)
+    served_at = prevalence if protocol.prevalence is None else protocol.prevalence
+    thresholds = learn_thresholds(chosen, fitted, inner, protocol.thresholds, served_at)
+    receipt |= {
         "seconds": {"fit": fit_seconds, "predict": predict_seconds},
         "calibration": {
             "method": protocol.calibration,
-            "learned_at": chances.learned_at,
+            "learned_at": None if np.isnan(chances.learned_at) else chances.learned_at,
             "stated_at": prevalence,
         },
-        "params": {"model": chosen.model.options, "balance": chosen.balance.options},
+        "params": _params(chosen),
     }
-    scored = pd.DataFrame({"row": inner.rows, "label": inner.label, "score": inner.score})
-    frame = _frame(task, store, groups, split.test, score, raw, chances.of(score, raw))
+    scored = _inner_frame(inner)
+    frame = _frame(task, store, groups, split.test, chances.columns(score, raw))
     if external is None:
         return Result(frame, thresholds, receipt, scored)
     score, raw = external.predict(fitted)
-    other = _frame(task, external.store, external.groups, external.rows, score, raw, chances.of(score, raw))
+    columns = chances.columns(score, raw)
+    other = _frame(task, external.store, external.groups, external.rows, columns)
     return Result(frame, thresholds, receipt, scored, other)
+
+
+def _inner_frame(inner: InnerScores) -> pd.DataFrame:
+    """Put inner scores in a table, of several classes one column each."""
+    known = {"row": inner.rows, "label": inner.label}
+    if inner.score.ndim == 1:
+        return pd.DataFrame({**known, "score": inner.score})
+    return pd.DataFrame({**known, **{f"score_{c}": column for c, column in enumerate(inner.score.T)}})
+
+
+def _counts(store: ImageStore, train: Rows) -> dict[str, Any]:
+    """Count the training rows of each kind."""
+    y, manifest = store.manifest.y[train], store.manifest
+    if manifest.task == "binary":
+        return {"train_anomalies": int(y.sum())}
+    counts = np.bincount(y, minlength=len(manifest.classes))
+    return {"train_classes": dict(zip(manifest.classes, counts.tolist(), strict=True))}
+
+
+def _params(chosen: Recipe) -> dict[str, Any]:
+    return {"model": chosen.model.options, "balance": chosen.balance.options}
+
+
+def _class_columns(score: NDArray[np.float64], inner: InnerScores, method: str) -> dict[str, Any]:
+    """Give the likeliest class by the detector's own scores, those, and each class's probability."""
+    if method == UNCALIBRATED:
+        probability = np.asarray(softmax(score, axis=1), np.float64)
+    else:
+        probability = Temperature().fit(inner.score, inner.label).predict(score)
+    classes = range(score.shape[1])
+    return {
+        "predicted": score.argmax(axis=1).astype(np.int64),
+        **{f"score_{c}": score[:, c] for c in classes},
+        **{f"probability_{c}": probability[:, c] for c in classes},
+    }
 
 
 NORMAL_QUANTILE = "specificity=0.95"
@@ -203,6 +251,10 @@ class _Chances:
         calibrator = CALIBRATIONS[method].load()().fit(inner.score, inner.label)
         return cls(calibrator, float(inner.label.mean()), prevalence)
 
+    def columns(self, score: NDArray[np.float64], raw: NDArray[np.float64]) -> dict[str, Any]:
+        """Give the columns of a prediction."""
+        return {"score": score, "probability_raw": raw, "probability": self.of(score, raw)}
+
     def of(self, score: NDArray[np.float64], raw: NDArray[np.float64]) -> NDArray[np.float64]:
         if np.isnan(self.learned_at):
             return np.full(len(score), np.nan)
@@ -215,9 +267,7 @@ def _frame(
     store: ImageStore,
     groups: NDArray[Any],
     rows: Rows,
-    score: NDArray[np.float64],
-    raw: NDArray[np.float64],
-    probability: NDArray[np.float64],
+    columns: dict[str, Any],
 ) -> pd.DataFrame:
     files = store.manifest.table["file"].to_numpy()
     return pd.DataFrame(
@@ -229,8 +279,6 @@ def _frame(
             "file": files[rows],
             "group": groups[rows],
             "label": store.manifest.y[rows],
-            "score": score,
-            "probability_raw": raw,
-            "probability": probability,
+            **columns,
         }
     )

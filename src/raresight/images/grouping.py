@@ -63,7 +63,8 @@ class Grouping:
             ``groups``; ``largest_group``, in images; ``mixed_groups``, with normal and anomalous images;
             ``patients``, how many the column names, None without one; ``duplicates``, None with ``"off"``,
             else ``groups`` of twins, ``exact`` and ``near`` ones among them, ``images`` in them, those with
-            ``contradictory`` labels and those ``normal_and_anomalous``, the ``contradictions`` themselves,
+            ``contradictory`` labels and those ``normal_and_anomalous`` (0 for several classes),
+            the ``contradictions`` themselves,
             how many final groups twins ``joined`` of several, the ``largest_joined`` of these in images,
             and the sizes of clusters left ``unmerged``.
         """
@@ -81,6 +82,7 @@ class Grouping:
     def _duplicates(self, manifest: Manifest, twins: Twins) -> dict[str, Any]:
         groups, files, labels = twins.groups(), manifest.files, manifest.labels
         against = contradictory_groups(groups, labels)
+        opposite = [] if manifest.task == "multiclass" else contradictory_groups(groups, manifest.y)
         exact = sum(group.kind == "exact" for group in groups)
         joined = [group.rows for group in groups if len(np.unique(self.named[group.rows])) > 1]
         names = np.concatenate([self.names[rows] for rows in joined]) if joined else self.names[:0]
@@ -91,7 +93,7 @@ class Grouping:
             "near": len(groups) - exact,
             "images": sum(len(group.rows) for group in groups),
             "contradictory": len(against),
-            "normal_and_anomalous": len(contradictory_groups(groups, manifest.y)),
+            "normal_and_anomalous": len(opposite),
             "contradictions": [
                 {"files": [files[row] for row in group.rows], "labels": labels[group.rows].tolist()}
                 for group in against

@@ -54,6 +54,7 @@ def load(
     axis: int = 2,
     stride: int = 1,
     need_normal: bool = True,
+    order: Sequence[str] = (),
 ) -> Manifest:
     """Find the images and labels of a set; their pixels stay where they are.
 
@@ -79,6 +80,9 @@ def load(
     need_normal : bool, default True
         Whether a set whose normal class is neither named nor recognised is refused; else it is loaded as
         a multi-class one, which is all that an audit needs.
+    order : sequence of str, optional
+        Every class of a multi-class task once, lowest grade first. Without it labels that are numbers decide,
+        then a column ``grade``, then the alphabet.
 
     Returns
     -------
@@ -106,6 +110,7 @@ def load(
         task=task,
         rejected=rejected,
         need_normal=need_normal,
+        order=_as_names(order),
     )
 
 

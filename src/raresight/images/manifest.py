@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raresight.errors import DataError, OptionError
+from raresight.images.classes import settle_order
 
 Task = Literal["binary", "multiclass"]
 Image = NDArray[Any]
@@ -64,6 +65,8 @@ class Manifest:
         For each row of `table`, its row in `source`.
     notes : tuple of str
         What was chosen for the user, to be printed.
+    order : tuple of str
+        The classes of a multi-class task, lowest grade first; empty where they have no known order.
     """
 
     table: pd.DataFrame
@@ -74,6 +77,7 @@ class Manifest:
     rejected: tuple[Rejected, ...] = ()
     positions: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     notes: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.positions) != len(self.table):
@@ -94,8 +98,10 @@ class Manifest:
 
     @property
     def classes(self) -> list[str]:
-        """The labels that occur: normal ones first, then the rest, each in sorted order."""
+        """The labels that occur: normal ones first, then the rest, each sorted; or in their `order`."""
         found = sorted(set(self.table["label"]))
+        if self.order:
+            return [c for c in self.order if c in found]
         return [c for c in found if c in self.normal] + [c for c in found if c not in self.normal]
 
     @property
@@ -191,8 +197,9 @@ def make_manifest(
     task: Task = "binary",
     rejected: Sequence[Rejected] = (),
     need_normal: bool = True,
+    order: Sequence[str] = (),
 ) -> Manifest:
-    """Put a manifest together and settle what is normal.
+    """Put a manifest together and settle what is normal, or the order of a multi-class task's classes.
 
     Without `need_normal` a set whose normal class is neither named nor recognised becomes multi-class.
 
@@ -209,6 +216,12 @@ def make_manifest(
     table = table.reset_index(drop=True)
     classes = sorted(set(table["label"]))
     notes: tuple[str, ...] = ()
+    graded: tuple[str, ...] = ()
+    if order and task == "binary":
+        raise OptionError("--order names the order of grades; it goes with --task multiclass")
+    if task == "multiclass" and not (normal or anomaly):
+        graded, note = settle_order(table, order, name)
+        notes = (note,)
     if task == "binary" and not (need_normal or normal or anomaly or _recognised(classes)):
         task = "multiclass"
     if task == "binary":
@@ -221,7 +234,8 @@ def make_manifest(
         raise DataError(
             f"{name} has only the class {classes[0]!r}; a comparison needs normal and anomalous images"
         )
-    return Manifest(table, source, name, chosen, task, tuple(rejected), np.arange(len(table)), notes)
+    rows = np.arange(len(table))
+    return Manifest(table, source, name, chosen, task, tuple(rejected), rows, notes, graded)
 
 
 def _settle_normal(

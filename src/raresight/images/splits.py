@@ -148,8 +148,8 @@ def published_split(parts: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) 
     parts : (n,) str array
         Keys of `SPLITS`, in any case; a validation part is there to develop on, so it joins the training
         rows.
-    y : (n,) int array
-        1 = anomalous.
+    y : (n,) array
+        1 = anomalous; or the names of more classes.
     groups : (n,) array
         A training row whose group stands in the test part is dropped, and counted.
 
@@ -175,7 +175,8 @@ def published_split(parts: NDArray[Any], y: NDArray[Any], groups: NDArray[Any]) 
     twins = int(np.isin(groups[test], groups[train]).sum())
     kept = train[~known]
     twinless = "training part without the groups that are tested"
-    for code, kind in ((0, "normal"), (1, "anomalous")):
+    kinds = {0: "normal", 1: "anomalous"}
+    for code, kind in kinds.items() if y.dtype.kind in "iu" else ((c, repr(str(c))) for c in np.unique(y)):
         for rows, side in ((test, "test part"), (train, "training part"), (kept, twinless)):
             if code not in y[rows]:
                 raise DataError(f"the published {side} has no {kind} image; leave out --split published")

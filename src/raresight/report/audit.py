@@ -15,7 +15,7 @@ from raresight.audit.audit import FOLDS, Audit
 from raresight.audit.sentences import is_shortcut
 from raresight.errors import OptionError
 from raresight.report.gallery import picture_uri
-from raresight.report.write import page, write_whole
+from raresight.report.page import page, write_whole
 
 GROUPS, EACH, LABELS = 12, 4, 24
 """Groups of a kind that are shown, images of each, and labels."""

@@ -14,6 +14,7 @@ from raresight.report.card import model_card
 from raresight.report.checklists import CHECKLISTS, fill, run_facts
 from raresight.report.figures import SHOWN, Material
 from raresight.report.methods import methods, ratio_text
+from raresight.report.page import count
 from raresight.report.protocol import protocol_context
 from raresight.report.source import Reported
 
@@ -64,14 +65,14 @@ def gather(run: Reported) -> tuple[dict[str, Any], Material]:
         "published_source": SOURCE,
         "published_sentence": _published_sentence(published),
         "receipts": run.receipts,
-        "folds": _folds(run.receipts),
-        "receipt_sentence": _receipt_sentence(run.receipts),
+        "folds": folds_of(run.receipts),
+        "receipt_sentence": receipt_sentence(run.receipts),
         "rejected": run.rejected,
         "methods": methods(metrics, settings),
         "card": model_card(metrics, settings, best, called),
         "checklists": [fill(name, known) for name in CHECKLISTS],
         "command": settings.get("command"),
-        "settings": _settings(settings),
+        "settings": settings_lines(settings),
         "versions": settings.get("versions", {}),
     }
     return context, material
@@ -91,11 +92,6 @@ def best_recipe(recipes: Sequence[Mapping[str, Any]]) -> str:
     """Name the recipe with the highest AUROC; the first where none has one."""
     known = [r for r in recipes if r["metrics"]["auroc"]["mean"] is not None] or recipes
     return str(max(known, key=lambda r: r["metrics"]["auroc"]["mean"] or 0)["recipe"])
-
-
-def count(number: int, singular: str, plural: str | None = None) -> str:
-    """Write a number and what it counts: ``3,662 images``."""
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def _facts(settings: Mapping[str, Any], recipes: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -159,7 +155,7 @@ def _published_sentence(published: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _folds(receipts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def folds_of(receipts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Add the receipts up over recipes, for each repeat and fold."""
     found: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
     for receipt in receipts:
@@ -179,7 +175,8 @@ def _folds(receipts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _receipt_sentence(receipts: Sequence[Mapping[str, Any]]) -> str:
+def receipt_sentence(receipts: Sequence[Mapping[str, Any]]) -> str:
+    """Say what the receipts count: nothing leaked."""
     shared = sum(r["shared_groups"] for r in receipts)
     outside = sum(r["parents_outside"] for r in receipts)
     synthetic = sum(r["synthetic"] for r in receipts)
@@ -191,7 +188,7 @@ def _receipt_sentence(receipts: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+def settings_lines(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """List the settings; the cache's folder stays out, as it may name a person."""
     found = [("manifest", str(settings["data"].get("manifest_hash", "")))]
     for part in ("protocol", "store"):

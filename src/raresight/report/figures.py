@@ -6,7 +6,7 @@ import io
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, overload
 
 import matplotlib as mpl
@@ -25,7 +25,7 @@ from raresight.evidence.curves import (
 )
 from raresight.evidence.estimates import RecipeRows
 from raresight.evidence.format import decimal
-from raresight.evidence.metrics import METRICS
+from raresight.evidence.metrics import METRICS, Metric
 from raresight.report.theme import Palette, Style, styles
 
 SHOWN = ("accuracy", "sensitivity", "specificity", "f1", "auroc")
@@ -47,6 +47,11 @@ class Material:
         From `raresight.evidence.published.beside`; empty where nothing was published on this set.
     prevalence : float
         Share of anomalies.
+    names : tuple of str
+        The metrics of the first picture.
+    kinds : mapping of str to Metric
+    classes : tuple of str
+        Of a multi-class run, which has pictures of its own; see `raresight.report.graded`.
     """
 
     recipes: list[dict[str, Any]]
@@ -54,6 +59,9 @@ class Material:
     titles: dict[str, str]
     published: list[dict[str, Any]]
     prevalence: float
+    names: tuple[str, ...] = SHOWN
+    kinds: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
+    classes: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -102,13 +110,13 @@ def metrics_figure(material: Material, palette: Palette, *, narrow: bool = False
     """
     places = _places(material.recipes)
     tall = 0.25 * (places[-1] + 1) + 0.75
-    size = (4.3, tall * len(SHOWN) + 0.5) if narrow else (10.2, tall + 0.6)
+    size = (4.3, tall * len(material.names) + 0.5) if narrow else (10.2, tall + 0.6)
     figure = Figure(size, layout="constrained")
-    grid = (len(SHOWN), 1) if narrow else (1, len(SHOWN))
+    grid = (len(material.names), 1) if narrow else (1, len(material.names))
     panels = figure.subplots(*grid, sharex=not narrow, sharey=not narrow, squeeze=False).ravel()
     look = styles(material.recipes, palette)
     left = _lower_limit(material)
-    for panel, name in zip(panels, SHOWN, strict=True):
+    for panel, name in zip(panels, material.names, strict=True):
         _metric_panel(panel, name, material, look, palette, places)
         panel.set_xlim(left, 1.0 + 0.02 * (1 - left))
         panel.set_ylim(places[-1] + 0.6, -0.6)
@@ -126,7 +134,7 @@ def _metric_panel(
     palette: Palette,
     places: list[float],
 ) -> None:
-    panel.set_title(METRICS[name].title, loc="left")
+    panel.set_title(material.kinds[name].title, loc="left")
     panel.grid(axis="x")
     panel.set_axisbelow(True)
     panel.spines["left"].set_visible(False)
@@ -169,10 +177,11 @@ def _marker(style: Style, size: float) -> dict[str, Any]:
 
 
 def _lower_limit(material: Material) -> float:
-    cells = [recipe["metrics"][name] for recipe in material.recipes for name in SHOWN]
+    cells = [recipe["metrics"][name] for recipe in material.recipes for name in material.names]
     values = [v for cell in cells for v in (cell["low"], cell["mean"]) if v is not None]
     values += [row["cells"][name]["published"] for row in material.published for name in row["cells"]]
-    return max(0.0, float(np.floor((min(values, default=0.5) - 0.02) * 10) / 10))
+    least = min(material.kinds[name].low for name in material.names)
+    return max(least, float(np.floor((min(values, default=0.5) - 0.02) * 10) / 10))
 
 
 def _published_handle(material: Material, palette: Palette) -> list[Line2D]:
@@ -316,7 +325,9 @@ def _legend(
     legend.get_title().set_fontsize(8)
 
 
-FIGURES: dict[str, Callable[[Material, Palette], Figure | None]] = {
+Figures = dict[str, Callable[[Material, Palette], Figure | None]]
+
+FIGURES: Figures = {
     "metrics": metrics_figure,
     "roc": roc_figure,
     "precision-recall": precision_recall_figure,

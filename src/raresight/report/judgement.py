@@ -19,8 +19,9 @@ from raresight.report.figures import (
     precision_recall_figure,
     roc_figure,
 )
+from raresight.report.page import page, write_whole
 from raresight.report.theme import PAGE, for_page
-from raresight.report.write import CAPTIONS, page, write_whole
+from raresight.report.write import CAPTIONS
 
 _DRAWN = {"roc": roc_figure, "precision-recall": precision_recall_figure, "calibration": calibration_figure}
 

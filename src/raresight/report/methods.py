@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from raresight.evidence.graded import GRADED_MARGINS
 from raresight.evidence.metrics import ECE_BINS, METRICS
+from raresight.evidence.multiclass import GRADED
 from raresight.evidence.verdicts import FEWEST_GROUPS, FEWEST_REPEATS, MARGINS
 from raresight.images.grouping import grouping_sentences, grouping_warnings
 
@@ -30,6 +32,51 @@ def methods(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str
     grouped = _groups(protocol["groups"], settings["data"])
     paragraphs = (_protocol(protocol), grouped, _probabilities(protocol), _JUDGING, intervals, judged)
     return [" ".join(text.split()) for text in paragraphs if text]
+
+
+def graded_methods(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """Write the same of a multi-class run."""
+    protocol, made = settings["protocol"], metrics["intervals"]
+    judged = _graded_verdicts() if metrics["effects"] else ""
+    grouped = _groups(protocol["groups"], settings["data"])
+    order = " ".join(f"{note[0].upper()}{note[1:]}." for note in settings["data"].get("order", []))
+    shares = _CLASS_SHARES if protocol["calibration"] != "none" else "Probabilities are the detectors' own."
+    intervals = f"""
+        Brackets and bars are 95 % intervals. Groups, not images, were drawn with replacement,
+        {made["resamples"]:,} times ({made["groups"]["all"]:,} groups, apart by the rarest class that they
+        hold), with all their rows, recipes and repeats. Intervals are symmetric on the logit scale with
+        Student's t for the number of groups of the rarest class, and Wilson's where every image was right.
+        The intervals speak about other patients of the same kind, not about training again on other images,
+        and are not adjusted for the number of comparisons.
+    """
+    paragraphs = (_protocol(protocol), grouped, order, _CALLING, shares, intervals, judged)
+    return [" ".join(text.split()) for text in paragraphs if text]
+
+
+_CALLING = """
+    The class called has the largest score. Accuracy, sensitivity, specificity and F1 of each class
+    against the rest and their means over classes, MCC (Gorodkin 2004) and quadratic kappa (Cohen 1968) come
+    from one confusion matrix a repeat, all folds together, averaged over repeats. AUROC is that of each
+    class's share against the rest, within each fold, averaged over folds and then over classes.
+"""
+
+_CLASS_SHARES = """
+    Probabilities are softmax(a × score + b) of the detectors' own log shares, with one a for all classes and
+    one b a class (Alexandari et al. 2020; Guo et al. 2017), learned on inner out-of-fold scores of real
+    training rows. They decide no metric here.
+"""
+
+
+def _graded_verdicts() -> str:
+    margins = ", ".join(f"{GRADED[name].title} {value:g}" for name, value in GRADED_MARGINS.items())
+    return f"""
+        Verdicts compare a recipe with its baseline on the same rows and draws. The variance of a difference
+        is that of the bootstrap over groups plus that between repeats divided by their number; Student's t
+        has Satterthwaite's degrees of freedom. Equivalent: the 90 % interval lies inside the margin
+        ({margins}). Helps or harms: otherwise, with Holm's p, by metric and over all pairs of the run, below
+        .05. Nothing is decided with fewer than {FEWEST_GROUPS} groups in a class, nor for training that is
+        random with fewer than {FEWEST_REPEATS} repeats.
+    """
 
 
 def ratio_text(imbalance: Any) -> str:

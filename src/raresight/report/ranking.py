@@ -16,9 +16,9 @@ from raresight.evidence.names import balance_title, data_title
 from raresight.evidence.ranking import TRUSTED_SETS, BalanceRanking, cliques, rank_balances
 from raresight.evidence.verdicts import HEADLINE
 from raresight.report.figures import render
+from raresight.report.page import page, write_whole
 from raresight.report.source import Reported
 from raresight.report.theme import PAGE, PAPER, Palette, for_file, for_page
-from raresight.report.write import page, write_whole
 
 CAPTION = (
     "Mean ranks over image sets, best on the right; a bar joins balances that Nemenyi's test does not tell "

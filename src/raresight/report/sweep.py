@@ -17,9 +17,9 @@ from raresight.evidence.format import decimal, span
 from raresight.evidence.metrics import METRICS
 from raresight.evidence.names import balance_title, data_title, model_title
 from raresight.report.figures import render
+from raresight.report.page import page, write_whole
 from raresight.report.protocol import grouping_context
 from raresight.report.theme import PAGE, PAPER, Palette, for_file, for_page, looks
-from raresight.report.write import page, write_whole
 
 CAPTION = (
     "What each balance gains over none, for the same model on the same test rows, against the imbalance of "
