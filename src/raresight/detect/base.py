@@ -31,6 +31,8 @@ class Detector(BaseEstimator):  # type: ignore[misc]
         Whether the score is the log odds of an anomaly.
     stochastic : bool
         Whether training again with another seed gives another detector.
+    grouped : bool
+        Whether `fit` heeds groups: it has inner folds of its own.
     one_class : bool
         Whether it learns from normal rows only.
     multiclass : bool
@@ -46,6 +48,7 @@ class Detector(BaseEstimator):  # type: ignore[misc]
     network = False
     logits = False
     stochastic = False
+    grouped = False
     one_class = False
     multiclass = False
     default_threshold: float | None = 0.0

@@ -18,5 +18,10 @@ REPRESENTATIONS = Registry(
             "a frozen pretrained network's pooled features",
             "Tan & Le 2019",
         ),
+        "cases": Entry(
+            "raresight.represent.cases:Cases",
+            "the embedding of each of a case's images, and columns of the table: cases[table=age+sex]",
+            "Baltrušaitis et al. 2019",
+        ),
     },
 )

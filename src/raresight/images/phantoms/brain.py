@@ -68,7 +68,7 @@ _VISIBLE = {
     "t2": {"enhancing-mass": 1, "oedema": -1},
     "flair": {"ring-enhancing": 1, "oedema": -1},
 }
-"""Modality → kinds of lesion that show in it, and −1 where bright for dark: each kind shows in two of three."""
+"""Modality → the kinds of lesion that show in it, −1 where bright for dark; each shows in two of three."""
 
 
 def in_modality(head: Head, modality: str) -> Head:
