@@ -161,7 +161,7 @@ class Fusion(ClassifierMixin, Detector):  # type: ignore[misc]
         return _Member(block, kind(C=default if self.C is None else self.C), lacked)
 
     def contributions(self, X: Array) -> dict[str, NDArray[np.float64]]:
-        """Tell what each block adds to a case's log odds: block → (n,); with `intercept_` they add up to them.
+        """Tell what each block adds to a case's log odds: block → (n,); with `intercept_` they are all of them.
 
         With early fusion there is but one, ``all``.
         """
@@ -170,7 +170,8 @@ class Fusion(ClassifierMixin, Detector):  # type: ignore[misc]
 
     def decision_function(self, X: Array) -> NDArray[np.float64]:
         """Give (n,) log odds of an anomaly."""
-        return np.sum(list(self.contributions(X).values()), axis=0) + self.intercept_
+        parts = np.sum(list(self.contributions(X).values()), axis=0)
+        return np.asarray(parts + self.intercept_, np.float64)
 
     def predict_proba(self, X: Array) -> NDArray[np.float64]:
         """Probability of normal and of anomalous, (n, 2)."""
@@ -252,7 +253,7 @@ class _Member:
 
     def part(self, X: Array) -> NDArray[np.float64]:
         """Tell what the block adds to the log odds of (n, all features) rows."""
-        missing = _lacking(X, self.block) & (not self.always)
+        missing = _lacking(X, self.block) & np.full(len(X), not self.always)
         return np.where(missing, self.without, self.weight * (self.score(X) - self.centre))
 
     def _cut(self, X: Array) -> Array:
@@ -261,7 +262,7 @@ class _Member:
 
 def _lacking(X: Array, block: Block) -> NDArray[np.bool_]:
     """Tell which rows lack a block: (n,) bool."""
-    missing: NDArray[np.bool_] = np.isnan(X[:, block.start : block.stop]).all(axis=1)
+    missing: NDArray[np.bool_] = np.asarray(np.isnan(X[:, block.start : block.stop]).all(axis=1))
     return missing
 
 

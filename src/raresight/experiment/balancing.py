@@ -4,8 +4,8 @@
 image is as far from everyone as the average one. A synthetic row lacks what its base lacks, and keeps the
 base's own value where another parent lacks it.
 
-**Nominal columns**: SMOTE-NC votes on them, and gives a synthetic row another row's value whole; other samplers
-blend them like numbers.
+**Nominal columns**: SMOTE-NC votes on them, and gives a synthetic row another row's value whole; other
+samplers blend them like numbers.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ def _check_cases(balance: Spec, spaces: dict[str, Spec], images: bool, seen: Spe
         blend = spaces.get("blend")
         if images or (blend is not None and blend.name != "cases"):
             raise OptionError(
-                f"{balance} makes images, and a case is several of them and a table; blend rows of features: smote"
+                f"{balance} makes images, and a case is several of them and a table; "
+                "blend rows of features: smote"
             )
     if balance.name == "smote-nc" and (seen.name != "cases" or "table" not in seen.options or spaces):
         raise OptionError(

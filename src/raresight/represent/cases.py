@@ -137,7 +137,7 @@ class Cases:
         return X
 
     def of(self, images: Array) -> NDArray[np.float32]:
-        """Represent (n, 224, 224, c) images that are not in a store: as the first modality, all else missing."""
+        """Represent (n, 224, 224, c) images that are not in a store: the first modality, all else missing."""
         X = np.full((len(images), self.blocks_[-1].stop), np.nan, np.float32)
         for first, last in self.nominal_:
             X[:, first:last] = 0
@@ -153,7 +153,8 @@ class Cases:
         unknown = [name for name in wanted if name not in there]
         if unknown:
             raise OptionError(
-                f"{store.manifest.name} has no images {unknown[0]!r} for cases[modalities={self.modalities}]; "
+                f"{store.manifest.name} has no images {unknown[0]!r} for "
+                f"cases[modalities={self.modalities}]; "
                 f"there are: {', '.join(there)}"
             )
         return wanted
@@ -178,7 +179,8 @@ class _Column:
             numbers = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
             return ((numbers - self.mean) / self.deviation).astype(np.float32)[:, None]
         texts = cells.astype(object).where(cells.notna(), None).map(_text).to_numpy()
-        return (texts[:, None] == np.array(self.values, object)[None, :]).astype(np.float32)
+        same = texts[:, None] == np.array(self.values, object)[None, :]
+        return np.asarray(same, np.float32)
 
 
 def _learn(store: ImageStore, name: str, rows: Rows) -> _Column:
@@ -204,7 +206,11 @@ def _learn(store: ImageStore, name: str, rows: Rows) -> _Column:
 def _column(store: ImageStore, name: str) -> pd.Series:
     table = store.manifest.table
     if name not in table:
-        usable = [column for column in table if column not in ANSWERS and not column.startswith("file_")]
+        usable = [
+            column
+            for column in map(str, table.columns)
+            if column not in ANSWERS and not column.startswith("file_")
+        ]
         raise OptionError(
             f"{store.manifest.name} has no column {name!r} for cases[table=…]; "
             f"there are: {', '.join(usable) or 'none'}"
