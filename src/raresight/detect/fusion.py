@@ -161,7 +161,7 @@ class Fusion(ClassifierMixin, Detector):  # type: ignore[misc]
         return _Member(block, kind(C=default if self.C is None else self.C), lacked)
 
     def contributions(self, X: Array) -> dict[str, NDArray[np.float64]]:
-        """Tell what each block adds to a case's log odds: block → (n,); with `intercept_` they are all of them.
+        """Tell what each block adds to a case's log odds: block → (n,); with `intercept_` they sum to them.
 
         With early fusion there is but one, ``all``.
         """
