@@ -15,7 +15,7 @@ from pathlib import Path
 import raresight as rs
 
 HERE = Path(__file__).parent
-PHANTOM = "phantom:brain?n=300&anomalies=0.3&difficulty=0.4&modalities=t1,flair&slices=1"
+PHANTOM = "phantom:brain?n=300&anomalies=0.3&difficulty=0.2&modalities=t1,flair&slices=1"
 TABLE = "table=marker+age+sex"
 SPACES = {
     "all": f"cases[{TABLE}]",
@@ -35,7 +35,7 @@ def main() -> None:
                 rs.load(f"{PHANTOM}&missing={missing}"),
                 ["fusion"],
                 ["none"],
-                representation=list(SPACES.values()) if not missing else list(SPACES.values())[:1],
+                representation=list(SPACES.values()),
                 workers=1,
                 out=f"{folder}/run",
             )
@@ -54,7 +54,7 @@ def _section(predictions, missing: float, seconds: float) -> list[str]:  # noqa:
     for other in ids[1:]:
         pair = predictions[predictions["recipe"].isin([ids[0], other])]
         judged = rs.judge(pair, baseline=other)
-        told += ["", "```", str(judged), "```"]
+        told += [f"- {v['sentence']}" for v in judged.verdicts if v["metric"] in ("auroc", "auprc")]
     return told
 
 
