@@ -30,6 +30,11 @@ DETECTORS = Registry(
         "cnn": Entry(
             "raresight.detect.cnn:CNN", "compact residual network, trained from scratch", "He et al. 2016"
         ),
+        "fusion": Entry(
+            "raresight.detect.fusion:Fusion",
+            "several images and a table a case, stacked; missing ones tolerated",
+            "Baltrušaitis et al. 2019",
+        ),
         "knn": Entry(
             "raresight.detect.memory:NearestNeighbours",
             "one-class: distance to the nearest normal rows",

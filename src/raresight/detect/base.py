@@ -31,6 +31,8 @@ class Detector(BaseEstimator):  # type: ignore[misc]
         Whether the score is the log odds of an anomaly.
     stochastic : bool
         Whether training again with another seed gives another detector.
+    grouped : bool
+        Whether `fit` heeds groups: it has inner folds of its own.
     one_class : bool
         Whether it learns from normal rows only.
     needs_anomalies : bool
@@ -48,6 +50,7 @@ class Detector(BaseEstimator):  # type: ignore[misc]
     network = False
     logits = False
     stochastic = False
+    grouped = False
     one_class = False
     needs_anomalies = True
     multiclass = False

@@ -1,4 +1,12 @@
-"""The balance of a recipe at work: in which space neighbours are sought, in which rows are blended."""
+"""The balance of a recipe at work: in which space neighbours are sought, in which rows are blended.
+
+**Missing values** (`cases`): neighbours are sought with the training rows' means filled in, so that a missing
+image is as far from everyone as the average one. A synthetic row lacks what its base lacks, and keeps the
+base's own value where another parent lacks it.
+
+**Nominal columns**: SMOTE-NC votes on them, and gives a synthetic row another row's value whole; other
+samplers blend them like numbers.
+"""
 
 from __future__ import annotations
 
@@ -70,11 +78,28 @@ def check_balance(balance: Spec, detector: Any, seen: Spec) -> None:
             f"{balance.name} has a latent space of its own for neighbours and blend; "
             "to seek neighbours elsewhere write smote[neighbours=embedding,blend=latent]"
         )
+    _check_cases(balance, spaces, getattr(sampler, "images", False), seen)
     blend = spaces.get("blend")
     if blend is not None and blend.name not in ("pixels", LATENT, seen.name):
         raise OptionError(
             f"rows blended as {blend} cannot be turned into {seen}, which {type(detector).__name__} sees; "
             f"blend in pixels, latent or {seen.name}"
+        )
+
+
+def _check_cases(balance: Spec, spaces: dict[str, Spec], images: bool, seen: Spec) -> None:
+    """Refuse what cannot be done with cases of several images and a table, or only with these."""
+    if seen.name == "cases":
+        blend = spaces.get("blend")
+        if images or (blend is not None and blend.name != "cases"):
+            raise OptionError(
+                f"{balance} makes images, and a case is several of them and a table; "
+                "blend rows of features: smote"
+            )
+    if balance.name == "smote-nc" and (seen.name != "cases" or "table" not in seen.options or spaces):
+        raise OptionError(
+            "smote-nc needs nominal columns beside the images, and seeks neighbours among both; "
+            "name some: --representation cases[table=age+sex], without neighbours and blend"
         )
 
 
@@ -136,10 +161,31 @@ class Balancing:
         if named is not None:
             space = named.make(REPRESENTATIONS).fit(self.store, self.rows)
             Z = space.transform(self.store, self.rows)
+        if Z.dtype.kind == "f":
+            Z = filled_in(Z)
+        if hasattr(self.sampler, "categorical_features"):
+            Z = self._with_codes(space, Z)
         gram = shared_gram(self.store, space) if self.sampler.distances else None
         sliced = None if gram is None else gram.take(self.rows)
         plan: SynthesisPlan = self.sampler.plan(Z, y, groups=self.groups, gram=sliced)
         return plan if self._blend != LATENT else self._in_latent(plan, X, y)
+
+    def _with_codes(self, space: Any, Z: Array) -> Array:
+        """Give the numbers, then a code for each nominal column, as SMOTE-NC takes them."""
+        if not space.nominal_:
+            raise OptionError(
+                "smote-nc needs a nominal column and all that are named hold numbers; name another in "
+                "--representation cases[table=…] or use smote"
+            )
+        slices = [Z[:, first:last] for first, last in space.nominal_]
+        codes = [np.where(values.any(axis=1), values.argmax(axis=1), -1) for values in slices]
+        numeric = np.ones(Z.shape[1], bool)
+        for first, last in space.nominal_:
+            numeric[first:last] = False
+        numbers = Z[:, numeric]
+        count = numbers.shape[1]
+        self.sampler.set_params(categorical_features=list(range(count, count + len(codes))))
+        return np.column_stack([numbers, *codes])
 
     @property
     def _blend(self) -> str | None:
@@ -180,7 +226,13 @@ class Balancing:
         if cost is not None:
             weight = cost
         ready = balanced if scaler is None else scaler.transform(balanced)
-        detector.fit(ready, labels, sample_weight=None if (weight == 1).all() else weight)
+        weights = None if (weight == 1).all() else weight
+        if detector.grouped and self.groups is not None:
+            # A synthetic row belongs to its base's group.
+            groups = np.concatenate([self.groups[plan.keep], self.groups[plan.base]])[index]
+            detector.fit(ready, labels, groups=groups, sample_weight=weights)
+        else:
+            detector.fit(ready, labels, sample_weight=weights)
 
     def fit_network(
         self,
@@ -228,9 +280,33 @@ class Balancing:
     def balanced(self, plan: SynthesisPlan, space: Any, X: Array) -> Array:
         """Give the rows kept, then the synthetic ones, as the detector sees them."""
         if self._blend not in ("pixels", LATENT) or X.ndim > 2 or not len(plan):
-            return plan.balanced(X)
+            return _completed(plan, X, plan.balanced(X), getattr(space, "nominal_", ()))
         made = [space.of(batch) for batch in plan.batches(self._canvas(X))]
         return np.concatenate([X[plan.keep], *made])
+
+
+def filled_in(Z: Array) -> Array:
+    """Fill each NaN of (n, …) floats with its feature's mean over the rows, 0 where all are missing."""
+    empty = np.isnan(Z)
+    if not empty.any():
+        return Z
+    counts = np.maximum((~empty).sum(axis=0), 1)
+    means = np.where(empty, 0, Z).sum(axis=0, dtype=np.float64) / counts
+    return np.where(empty, means, Z).astype(Z.dtype)
+
+
+def _completed(plan: SynthesisPlan, X: Array, balanced: Array, nominal: Any) -> Array:
+    """Settle what is missing in the synthetic rows, and their nominal columns where a plan has voted."""
+    if X.dtype.kind != "f" or not len(plan):
+        return balanced
+    made = balanced[len(plan.keep) :]
+    empty = np.isnan(made)
+    if empty.any():
+        made[empty] = X[plan.base][empty]
+    if plan.donor is not None:
+        for (first, last), donor in zip(nominal, plan.donor.T, strict=True):
+            made[:, first:last] = X[donor, first:last]
+    return balanced
 
 
 DISK_SHARE = 0.25

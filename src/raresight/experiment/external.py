@@ -56,7 +56,7 @@ class External:
 
     def _seen(self, fitted: FittedRecipe, rows: Rows) -> NDArray[Any]:
         """See images as the recipe sees those of its own set: in as many channels, of the same depth."""
-        if fitted.recipe.representation.name == "embedding":
+        if fitted.recipe.representation.name in ("embedding", "cases"):
             return fitted.seen(self.store, rows)
         X: NDArray[Any] = fitted.space.of(_alike(self.store.pixels[rows], self.channels, self.dtype))
         return X if fitted.scaler is None else np.asarray(fitted.scaler.transform(X))

@@ -130,7 +130,13 @@ class Recipe:
         plan = balancing.plan(space, X, y)
         plan.check(len(rows))
         modality = store.preprocess.preset or "default"
-        detector = self.model.make(DETECTORS, random_state=seed, augmentation=modality, device=self.device)
+        detector = self.model.make(
+            DETECTORS,
+            random_state=seed,
+            augmentation=modality,
+            device=self.device,
+            blocks=getattr(space, "blocks_", None),
+        )
         scaler = StandardScaler().fit(X) if detector.scaled and X.ndim == 2 else None
         if detector.network:
             held = None

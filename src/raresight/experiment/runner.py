@@ -339,6 +339,8 @@ def _prepare(
         space = spec.make(REPRESENTATIONS)
         if not space.learned:
             space.whole(store, progress)
+        elif hasattr(space, "prepare"):
+            space.prepare(store, progress)
     if not distances:
         return
     for recipe in {t.recipe.id: t.recipe for t in tasks}.values():

@@ -1,4 +1,7 @@
-"""Label files and manifests: tables with the columns file and label, as CSV or Parquet."""
+"""Label files and manifests: tables with the columns file and label, as CSV or Parquet.
+
+A case of several images has them in one row: ``file_t1``, ``file_flair`` and so on, with or without ``file``.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,9 @@ import pandas as pd
 from raresight.errors import DataError
 
 _LOWER_CASE = ("file", "label", "split", "group", "patient", "patient_id")
+MODALITY_PREFIX = "file_"
+"""How the name of a column with one of a case's further images begins."""
+
 _DELIMITERS = ",;\t"
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)?(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?(?<=[0-9])")
@@ -34,11 +40,16 @@ class LabelTable:
         Where each row stands in the file.
     unit : str
         What `lines` counts: ``"line"`` or ``"row"``.
+    modalities : dict of str to list
+        For a set whose cases may have several images, the cells of each file column as they stand, by the
+        column's name without ``file_`` (the column ``file`` is called that); else empty. ``file`` in
+        `columns` then is a case's first image, None where it has none.
     """
 
     columns: dict[str, list[Any]]
     lines: Sequence[int]
     unit: str
+    modalities: dict[str, list[str | None]] = field(default_factory=dict)
 
     def place(self, row: int) -> str:
         """Say where a row stands."""
@@ -51,7 +62,8 @@ def has_label_columns(path: Path) -> bool:
         table = _read(path, None)
     except DataError:
         return False
-    return {"file", "label"} <= {_plain_name(name) for name in table.columns}
+    names = {_plain_name(name) for name in table.columns}
+    return "label" in names and ("file" in names or any(n.startswith(MODALITY_PREFIX) for n in names))
 
 
 def read_label_table(path: Path, group: str | None = None) -> LabelTable:
@@ -74,6 +86,9 @@ def read_label_table(path: Path, group: str | None = None) -> LabelTable:
     columns = {_plain_name(name): cells for name, cells in table.columns.items()}
     if len(columns) < len(table.columns):
         raise DataError(f"{path} has two columns of the same name: {', '.join(table.columns)}")
+    modalities = _modalities(columns)
+    if modalities:
+        columns["file"] = _first(modalities)
     absent = [name for name in ("file", "label") if name not in columns]
     if absent:
         raise DataError(
@@ -83,7 +98,7 @@ def read_label_table(path: Path, group: str | None = None) -> LabelTable:
     for name in ("file", "label", "split"):
         if name in columns:
             columns[name] = [_as_text(cell) for cell in columns[name]]
-    table = LabelTable(columns, table.lines, table.unit)
+    table = LabelTable(columns, table.lines, table.unit, modalities)
     _refuse_gaps(path, table)
     return table
 
@@ -96,11 +111,30 @@ def _plain_name(name: str) -> str:
     return name.lower() if name.lower() in _LOWER_CASE else name
 
 
+def _modalities(columns: dict[str, list[Any]]) -> dict[str, list[str | None]]:
+    """Find the columns that may name a case's images: those of text; ``file_size`` is none of them."""
+    found = {
+        name.removeprefix(MODALITY_PREFIX): [_as_text(cell) for cell in cells]
+        for name, cells in columns.items()
+        if name.startswith(MODALITY_PREFIX) and any(isinstance(cell, str) for cell in cells)
+    }
+    if found and "file" in columns:
+        return {"file": [_as_text(cell) for cell in columns["file"]], **found}
+    return found
+
+
+def _first(modalities: dict[str, list[str | None]]) -> list[str | None]:
+    """Give each row's first cell that isn't empty."""
+    rows = zip(*modalities.values(), strict=True)
+    return [next((cell for cell in cells if cell is not None), None) for cells in rows]
+
+
 def _refuse_gaps(path: Path, table: LabelTable) -> None:
     if not table.lines:
         raise DataError(f"{path} has no rows")
     files = table.columns["file"]
-    for name in ("file", "label"):
+    # A case without any image is no damage to the file: it is rejected by itself.
+    for name in ("label",) if table.modalities else ("file", "label"):
         gaps = [row for row, cell in enumerate(table.columns[name]) if cell is None]
         if gaps:
             of = f" ({files[gaps[0]]})" if files[gaps[0]] else ""

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from raresight.errors import ImageError
-from raresight.images.manifest import Rejected
+from raresight.images.labels import LabelTable
+from raresight.images.manifest import WITHOUT_IT, Rejected
 from raresight.images.readers import READERS, count_frames, format_of
 from raresight.images.readers.base import suffix_of
 
 FILE_OF_FRAME = "\0file of frame"
 """The column that `Listing.count_frames` adds: the file that each frame lies in."""
+
+Place = tuple[Path, int | None]
+"""A file, and which frame of it where the set names one."""
 
 _SINGLE = ("png", "jpeg", "bmp")
 """Formats that hold one image a file, so that the file need not be opened to know."""
@@ -32,19 +36,30 @@ class Listing:
     frames : list of int or None
         Which frame of the file a row is; None where the file is the image.
     rejected : list of Rejected
+    modalities : dict of str to list
+        For cases of several images, where each modality's image of each row is; None where it is missing.
     """
 
     columns: dict[str, list[Any]]
     paths: list[Path] = field(default_factory=list)
     frames: list[int | None] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    modalities: dict[str, list[Place | None]] = field(default_factory=dict)
 
-    def add(self, path: Path, frame: int | None, values: Mapping[str, Any]) -> None:
-        """Add a row; `values` has an entry for every column."""
+    def add(
+        self,
+        path: Path,
+        frame: int | None,
+        values: Mapping[str, Any],
+        images: Mapping[str, Place] | None = None,
+    ) -> None:
+        """Add a row; `values` has an entry for every column, `images` those of a case of several."""
         self.paths.append(path)
         self.frames.append(frame)
         for name, entries in self.columns.items():
             entries.append(values[name])
+        for name, places in self.modalities.items():
+            places.append((images or {}).get(name))
 
     def count_frames(self, axis: int, stride: int) -> None:
         """Replace each file that holds several images by a row for each; reject those without any."""
@@ -57,8 +72,10 @@ class Listing:
                 try:
                     found = _frames_of(path, axis, stride)
                 except ImageError as error:
-                    self.rejected.append(Rejected(self.columns["file"][row], str(error)))
-                    continue
+                    if not self.modalities:
+                        self.rejected.append(Rejected(self.columns["file"][row], str(error)))
+                        continue
+                    found = (None,)  # the store lists the image, and goes on with the case's others
             rows.extend([row] * len(found))
             frames.extend(found)
         self._take(rows, frames)
@@ -77,7 +94,16 @@ class Listing:
                 name.rpartition("#")[0] if before else name for name, before in zip(names, named, strict=True)
             ]
         self.paths = [self.paths[row] for row in rows]
+        self.modalities = {
+            name: [_same_frame(places[row], frame) for row, frame in zip(rows, frames, strict=True)]
+            for name, places in self.modalities.items()
+        }
         self.frames = frames
+
+
+def _same_frame(place: Place | None, frame: int | None) -> Place | None:
+    """Frame k of a case's first file goes with frame k of its other files, unless they name their own."""
+    return place if place is None or place[1] is not None else (place[0], frame)
 
 
 def _frames_of(path: Path, axis: int, stride: int) -> Sequence[int | None]:
@@ -85,6 +111,19 @@ def _frames_of(path: Path, axis: int, stride: int) -> Sequence[int | None]:
     if format_of(path) == "nifti":
         return range(0, count, stride)
     return range(count) if count > 1 else (None,)
+
+
+def unusable(labels: LabelTable, row: int, cells: dict[str, Any]) -> list[Rejected]:
+    """List what of a row cannot be used, and why."""
+    if all(place is None for place in cells.values()):
+        return [Rejected(labels.place(row), "it names no image: its file columns are empty")]
+    goes_on = any(isinstance(place, tuple) for place in cells.values())
+    texts = labels.modalities or {"file": labels.columns["file"]}
+    return [
+        Rejected(str(texts[modality][row]), place + WITHOUT_IT * goes_on)
+        for modality, place in cells.items()
+        if isinstance(place, str)
+    ]
 
 
 def file_size(path: Path) -> int | str:

@@ -7,6 +7,13 @@ tell what they are. What turns out to be unreadable later is found by the image 
 slice k of a volume by ``path#k``, counted from 0 as `read_image` does. A label file may name single
 frames that way too.
 
+**Cases of several images** (T1, T2, FLAIR; two views; both eyes) are one row with several file columns:
+``file_t1``, ``file_t2``, ``file_flair``, with or without ``file``. A column counts as one if it is of text
+and at least one of its cells names a file that is there. An empty cell is a missing image; one whose file
+cannot be used is treated the same and listed; a case without any is rejected. The first image there is names
+the case and stands for it wherever one image is looked at; frame k of its file goes with frame k of the
+others.
+
 **Where files may lie.** A folder's own label file may only name files inside that folder. A manifest given
 by itself may name files beside and below it, and others by their absolute path; no relative path may lead
 out of its folder. Rows that break this are rejected and never opened.
@@ -24,12 +31,12 @@ import pandas as pd
 
 from raresight.errors import DataError, ImageError, OptionError
 from raresight.images.labels import LabelTable, has_label_columns, read_label_table
-from raresight.images.listing import FILE_OF_FRAME, Listing, file_size
+from raresight.images.listing import FILE_OF_FRAME, Listing, file_size, unusable
 from raresight.images.manifest import ImageSource, Manifest, Rejected, Task, make_manifest
 from raresight.images.medmnist import load_medmnist
 from raresight.images.readers import DEFAULT_MAX_PIXELS, READERS, format_of
 from raresight.images.readers.base import suffix_of
-from raresight.images.sources import FileSource
+from raresight.images.sources import CaseSource, FileSource
 from raresight.images.splits import SPLITS
 
 LABEL_FILE = "labels.csv"
@@ -131,6 +138,9 @@ def _find(
     listing = _list_folder(path, group) if path.is_dir() else _list_file(path, group)
     listing.count_frames(axis, stride)
     table = _with_group(pd.DataFrame(listing.columns), group, name)
+    if listing.modalities:
+        cases = CaseSource(listing.modalities, axis=axis, max_pixels=max_pixels)
+        return table, cases, listing.rejected
     frames = [frame or 0 for frame in listing.frames]
     return table, FileSource(listing.paths, frames, axis=axis, max_pixels=max_pixels), listing.rejected
 
@@ -278,19 +288,30 @@ def _list_file(path: Path, group: str | None) -> Listing:
 def _list_table(path: Path, root: Path, group: str | None, *, own: bool) -> Listing:
     """List what a label file names; `own` if it belongs to the folder that the user gave."""
     labels = read_label_table(path, group)
-    listing = Listing({name: [] for name in labels.columns})
+    located = {
+        modality: [None if text is None else _locate(root, text, own) for text in cells]
+        for modality, cells in (labels.modalities or {"file": labels.columns["file"]}).items()
+    }
+    there = {
+        modality: cells
+        for modality, cells in located.items()
+        if modality == "file" or any(isinstance(place, tuple) for place in cells)
+    }
+    modalities: dict[str, list[Any]] = {modality: [] for modality in there} if len(there) > 1 else {}
+    listing = Listing({name: [] for name in labels.columns}, modalities=modalities)
     seen: dict[tuple[Path, int | None], int] = {}
-    for row, text in enumerate(labels.columns["file"]):
-        located = _locate(root, text, own)
-        if isinstance(located, str):
-            listing.rejected.append(Rejected(text, located))
-            continue
-        file, frame, name = located
-        if (file, frame) in seen:
-            raise DataError(_named_twice(path, labels, seen[file, frame], row))
-        seen[file, frame] = row
-        values = {column: entries[row] for column, entries in labels.columns.items()}
-        listing.add(file, frame, {**values, "file": name})
+    for row, values in enumerate(zip(*labels.columns.values(), strict=True)):
+        cells = {modality: places[row] for modality, places in (there or located).items()}
+        found = {modality: place for modality, place in cells.items() if isinstance(place, tuple)}
+        listing.rejected += unusable(labels, row, cells)
+        for file, frame, name in found.values():
+            if (file, frame) in seen:
+                raise DataError(_named_twice(path, labels, seen[file, frame], row, name))
+            seen[file, frame] = row
+        if found:
+            file, frame, name = next(iter(found.values()))
+            images = {modality: (place[0], place[1]) for modality, place in found.items()}
+            listing.add(file, frame, {**dict(zip(labels.columns, values, strict=True)), "file": name}, images)
     if not listing.paths:
         first = listing.rejected[0]
         raise DataError(
@@ -319,8 +340,8 @@ def _locate(root: Path, text: str, own: bool) -> tuple[Path, int | None, str] | 
     return (path, frame, name) if size else "the file is empty"
 
 
-def _named_twice(path: Path, labels: LabelTable, first: int, second: int) -> str:
-    file, label = labels.columns["file"][second], labels.columns["label"]
+def _named_twice(path: Path, labels: LabelTable, first: int, second: int, file: str) -> str:
+    label = labels.columns["label"]
     lines = f"({labels.place(first)} and {labels.place(second)})"
     if label[first] == label[second]:
         return f"{path} names {file} twice {lines}: remove one of the two"

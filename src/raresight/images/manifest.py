@@ -23,8 +23,17 @@ NORMAL_NAMES = frozenset(
 """Labels that are taken for the normal class when a set has exactly two and neither is named."""
 
 
+WITHOUT_IT = "; the case goes on without it"
+"""What is added to the reason for rejecting one of a case's several images."""
+
+
 class ImageSource(Protocol):
-    """How the rows of a manifest are read; one kind a data format."""
+    """How the rows of a manifest are read; one kind a data format.
+
+    A source of cases of several images also has ``modalities``, their names, and
+    ``read_modality(row, name)``, which gives None where a case has no such image; `read` then gives the first
+    one there is, and `digest` is of them all.
+    """
 
     def read(self, row: int) -> Image:
         """Decode one row: (height, width) or (height, width, 3), uint8 or uint16; raises `ImageError`."""
@@ -166,9 +175,20 @@ class Manifest:
         """Leave the source behind: what a worker needs that reads pixels from a store."""
         return replace(self, source=ClosedSource())
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The names of the images that a case may have; none where a case is one image."""
+        return tuple(getattr(self.source, "modalities", ()))
+
     def read(self, row: int) -> Image:
-        """Decode the image of one row."""
+        """Decode the image of one row; of a case of several the first there is."""
         return self.source.read(int(self.positions[row]))
+
+    def read_modality(self, row: int, name: str) -> Image | None:
+        """Decode one of a case's images; None where it has none of that name."""
+        source: Any = self.source
+        image: Image | None = source.read_modality(int(self.positions[row]), name)
+        return image
 
     def digest(self, row: int) -> str:
         """Hash the content of one row."""

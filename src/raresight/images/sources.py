@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
@@ -78,6 +78,66 @@ class FileSource:
             missing = isinstance(error, FileNotFoundError)
             raise ImageError("the file is missing" if missing else "the file cannot be read") from error
         return known[1]
+
+
+class CaseSource:
+    """Cases of several image files, each a modality that a case may lack.
+
+    Parameters
+    ----------
+    images : mapping of str to sequence of (Path, int or None) or None
+        Modality → for each row its file and which frame of it (None: the first); None where it is missing.
+    axis, max_pixels
+        See `FileSource`.
+    """
+
+    def __init__(
+        self,
+        images: Mapping[str, Sequence[tuple[Path, int | None] | None]],
+        *,
+        axis: int = 2,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> None:
+        self.modalities = tuple(images)
+        there = [(name, row) for name in images for row, place in enumerate(images[name]) if place]
+        self._at = {key: number for number, key in enumerate(there)}
+        self._rows = len(next(iter(images.values())))
+        places = [place for name in images for place in images[name] if place]
+        frames = [frame or 0 for _, frame in places]
+        self._files = FileSource([path for path, _ in places], frames, axis=axis, max_pixels=max_pixels)
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def read(self, row: int) -> Pixels:
+        """Decode the first image that can be read; raises `ImageError` with every reason if none can."""
+        reasons = []
+        for name in self.modalities:
+            try:
+                image = self.read_modality(row, name)
+            except ImageError as error:
+                reasons.append(f"{name}: {error}")
+                continue
+            if image is not None:
+                return image
+        raise ImageError("; ".join(reasons) or "the case has no image")
+
+    def read_modality(self, row: int, name: str) -> Pixels | None:
+        """Decode one of a case's images, None if it has none of that name; raises `ImageError`."""
+        at = self._at.get((name, row))
+        return None if at is None else self._files.read(at)
+
+    def digest(self, row: int) -> str:
+        """Hash the modalities' names and files, in hexadecimal; an unreadable file counts by its reason."""
+        hashed = blake2b(digest_size=16)
+        for name in self.modalities:
+            at = self._at.get((name, row))
+            try:
+                content = "missing" if at is None else self._files.digest(at)
+            except ImageError as error:
+                content = f"!{error}"
+            hashed.update(f"{name}\0{content}\0".encode())
+        return hashed.hexdigest()
 
 
 def _hash_file(path: Path) -> bytes:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from raresight.errors import DataError, ImageError
 from raresight.images.cache import cache_folder, content_hash, disk_errors, new_file, new_folder
-from raresight.images.manifest import Manifest, Rejected
+from raresight.images.labels import MODALITY_PREFIX
+from raresight.images.manifest import WITHOUT_IT, Manifest, Rejected
 from raresight.images.preprocess import Preprocess
 from raresight.progress import Progress, silent
 
@@ -27,6 +29,8 @@ GREY_TOLERANCE = 2
 STORE_VERSION = 1
 
 REMEDY = "set RARESIGHT_CACHE to another folder"
+
+Decoded = NDArray[Any] | ImageError | None
 
 
 @dataclass(frozen=True)
@@ -42,21 +46,45 @@ class ImageStore:
     key : str
         Hash of the images' content and of the settings.
     preprocess : Preprocess
+    modalities : tuple of str
+        The names of the images that a case may have; none where a case is one image.
     """
 
     manifest: Manifest
     folder: Path
     key: str
     preprocess: Preprocess
+    modalities: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.manifest)
 
     @cached_property
     def pixels(self) -> NDArray[Any]:
-        """(n, size, size, c) uint8 or uint16, memory-mapped; c is 1 when every image is grey, else 3."""
+        """(n, size, size, c) uint8 or uint16, memory-mapped; c is 1 when every image is grey, else 3.
+
+        Of a case of several images it is the first there is.
+        """
         pixels: NDArray[Any] = np.load(self.folder / "pixels.npy", mmap_mode="r")
         return pixels
+
+    def modality(self, name: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Give one of a case's several images.
+
+        Parameters
+        ----------
+        name : str
+            One of `modalities`.
+
+        Returns
+        -------
+        pixels : (n, size, size, c) uint8 or uint16 array, memory-mapped
+            Black where the image is missing.
+        present : (n,) bool array
+        """
+        place = self.modalities.index(name)
+        pixels: NDArray[Any] = np.load(self.folder / f"modality-{place}.npy", mmap_mode="r")
+        return pixels, np.load(self.folder / "present.npy")[:, place]
 
     def derived(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """Give an array that is kept beside the pixels, making it on the first call.
@@ -125,9 +153,16 @@ def build_store(
     kept = manifest.take([row for row in range(len(manifest)) if row not in reasons])
     files = manifest.files
     rejected = (*manifest.rejected, *(Rejected(files[row], reason) for row, reason in reasons.items()))
-    kept = replace(kept, rejected=rejected)
+    lost = (Rejected(_file_of(manifest, row, name), reason) for row, name, reason in facts.get("lost", ()))
+    kept = replace(kept, rejected=(*rejected, *lost))
     _check(kept, manifest)
-    return ImageStore(kept, folder, key, preprocess)
+    return ImageStore(kept, folder, key, preprocess, manifest.modalities)
+
+
+def _file_of(manifest: Manifest, row: int, modality: str) -> str:
+    """Name the file of one of a case's images."""
+    column = modality if modality == "file" else f"{MODALITY_PREFIX}{modality}"
+    return str(manifest.table[column].iloc[row])
 
 
 def _ticked(value: str, tick: Callable[[int], None]) -> str:
@@ -154,29 +189,71 @@ def _check(kept: Manifest, manifest: Manifest) -> None:
 
 def _fill(folder: Path, manifest: Manifest, preprocess: Preprocess, progress: Progress, threads: int) -> None:
     rejected: dict[int, str] = {}
-    pixels = _PixelFile(folder / "pixels.npy", preprocess.size)
-    with pixels, progress("decoding images", len(manifest)) as tick:
-        for row, image in enumerate(_decoded(manifest, preprocess, threads)):
-            if isinstance(image, ImageError):
-                rejected[row] = str(image)
-            else:
-                pixels.append(image)
+    lost: list[tuple[int, str, str]] = []
+    present: list[list[bool]] = []
+    names, size = manifest.modalities, preprocess.size
+    with ExitStack() as open_files, progress("decoding images", len(manifest)) as tick:
+        pixels = open_files.enter_context(_PixelFile(folder / "pixels.npy", size))
+        parts = [
+            open_files.enter_context(_PixelFile(folder / f"modality-{place}.npy", size))
+            for place in range(len(names))
+        ]
+        for row, images in enumerate(_decoded(manifest, preprocess, threads)):
             tick(1)
-    facts = {"rejected": rejected, "preprocess": preprocess.settings(), "images": pixels.count}
+            readable = [image for image in images if isinstance(image, np.ndarray)]
+            if not readable:
+                rejected[row] = _reasons(names, images)
+                continue
+            pixels.append(readable[0])
+            for part, image in zip(parts, images, strict=False):
+                part.append(image if isinstance(image, np.ndarray) else np.zeros((size, size), np.uint8))
+            present.append([isinstance(image, np.ndarray) for image in images])
+            broken = [(name, image) for name, image in zip(names, images, strict=False) if _broken(image)]
+            lost += [(row, name, f"{error}{WITHOUT_IT}") for name, error in broken]
+    facts: dict[str, Any] = {
+        "rejected": rejected,
+        "preprocess": preprocess.settings(),
+        "images": pixels.count,
+    }
+    if names:
+        np.save(folder / "present.npy", np.array(present, bool).reshape(-1, len(names)))
+        facts |= {"modalities": names, "lost": lost}
     (folder / "store.json").write_text(json.dumps(facts, indent=1))
 
 
-def _decoded(manifest: Manifest, preprocess: Preprocess, threads: int) -> Iterator[NDArray[Any] | ImageError]:
-    """Decode in parallel, give in order, and hold only a few images at a time."""
+def _broken(image: Decoded) -> bool:
+    return isinstance(image, ImageError)
 
-    def one(row: int) -> NDArray[Any] | ImageError:
+
+def _reasons(names: Sequence[str], images: Sequence[Decoded]) -> str:
+    """Say why nothing of a case can be read."""
+    if not names:
+        return str(images[0])
+    told = [f"{name}: {image}" for name, image in zip(names, images, strict=True) if _broken(image)]
+    return "; ".join(told) or "the case has no image"
+
+
+def _decoded(manifest: Manifest, preprocess: Preprocess, threads: int) -> Iterator[list[Decoded]]:
+    """Decode in parallel, give in order, and hold only a few images at a time.
+
+    Yields
+    ------
+    list
+        A row's image or, by modality, images: each decoded, an `ImageError`, or None where it is missing.
+    """
+
+    def attempt(row: int, name: str | None) -> Decoded:
         try:
-            return preprocess(manifest.read(row))
+            image = manifest.read(row) if name is None else manifest.read_modality(row, name)
+            return None if image is None else preprocess(image)
         except ImageError as error:
             return error
 
+    def one(row: int) -> list[Decoded]:
+        return [attempt(row, name) for name in manifest.modalities or (None,)]
+
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[NDArray[Any] | ImageError]] = deque()
+        waiting: deque[Future[list[Decoded]]] = deque()
         for row in range(len(manifest)):
             waiting.append(pool.submit(one, row))
             if len(waiting) >= 4 * threads:

@@ -104,6 +104,8 @@ class Twins:
 def find_twins(store: ImageStore, progress: Progress = silent) -> Twins:
     """Find the images that are one picture, or what an earlier call found.
 
+    Two cases of several images are twins if any image of the one and any of the other are one picture.
+
     A pair counts when its detail agrees at `ALIKE` or above in nearly every window once the frames are laid
     over each other; brightness, contrast, resolution, compression, a cut border, a mirror image or quarter
     turn make no difference. Candidates are each image's nearest in coarse structure.
@@ -119,7 +121,7 @@ def find_twins(store: ImageStore, progress: Progress = silent) -> Twins:
     Twins
         Of the rows of ``store.manifest``; the same whatever the number of cores.
     """
-    return _twins(len(store), store.derived(f"twins-{VERSION}", lambda: _search(store.pixels, progress)))
+    return _twins(len(store), store.derived(f"twins-{VERSION}", lambda: _search_store(store, progress)))
 
 
 def compare_pixels(pixels: NDArray[Any], progress: Progress = silent) -> Twins:
@@ -244,7 +246,37 @@ def split_patients(patients: NDArray[Any], split: NDArray[Any]) -> list[str]:
     return sorted(patient for patient, found in parts.items() if len(found) > 1)
 
 
-def _search(pixels: NDArray[Any], progress: Progress) -> NDArray[np.float64]:
+def _search_store(store: ImageStore, progress: Progress) -> NDArray[np.float64]:
+    """Do as `_search` does, with every image of a case."""
+    if not store.modalities:
+        return _search(store.pixels, progress)
+    parts = [store.modality(name) for name in store.modalities]
+    at = np.array([(part, row) for part, (_, present) in enumerate(parts) for row in np.flatnonzero(present)])
+    found = _search(_Pictures([pixels for pixels, _ in parts], at), progress)
+    pairs: dict[tuple[int, int], tuple[float, float]] = {}
+    for first, second, *facts in found[1:]:
+        low, high = sorted(int(at[int(number), 1]) for number in (first, second))
+        if low < high:
+            pairs[low, high] = max(pairs.get((low, high), (0.0, 0.0)), (facts[0], facts[1]))
+    return np.array([(0.0, 0.0, 0.0, 0.0), *((*pair, *facts) for pair, facts in sorted(pairs.items()))])
+
+
+class _Pictures:
+    """All images of all cases as one array to look through, none copied."""
+
+    def __init__(self, parts: list[NDArray[Any]], at: Rows) -> None:
+        self.parts, self.at = parts, at
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    def __getitem__(self, number: int) -> NDArray[Any]:
+        part, row = self.at[number]
+        image: NDArray[Any] = self.parts[part][row]
+        return image
+
+
+def _search(pixels: NDArray[Any] | _Pictures, progress: Progress) -> NDArray[np.float64]:
     """Give (1 + m, 4): zeros, as an empty file cannot be mapped; then row, row, exact, correlation."""
     first, pictures = _look(pixels, progress)
     alone = np.flatnonzero(first == np.arange(len(first)))
@@ -259,7 +291,7 @@ def _search(pixels: NDArray[Any], progress: Progress) -> NDArray[np.float64]:
     return np.array([(0.0, 0.0, 0.0, 0.0), *sorted(found)])
 
 
-def _look(pixels: NDArray[Any], progress: Progress) -> tuple[Rows, NDArray[np.uint8]]:
+def _look(pixels: NDArray[Any] | _Pictures, progress: Progress) -> tuple[Rows, NDArray[np.uint8]]:
     """Give each row's first identical row, and every row's canvases: (2, n, side, side)."""
 
     def one(row: int) -> tuple[bytes, NDArray[np.uint8]]:

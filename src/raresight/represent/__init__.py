@@ -23,5 +23,10 @@ REPRESENTATIONS = Registry(
             "a frozen pretrained network's feature maps on a grid",
             "Tan & Le 2019; Roth et al. 2022",
         ),
+        "cases": Entry(
+            "raresight.represent.cases:Cases",
+            "the embedding of each of a case's images, and columns of the table: cases[table=age+sex]",
+            "Baltrušaitis et al. 2019",
+        ),
     },
 )

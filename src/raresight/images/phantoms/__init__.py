@@ -3,6 +3,10 @@
 Every image is made on demand from the specification and its own row alone, so rows can be read in any
 order and by any number of threads. Anatomy, framing and exposure never depend on the label; neither do
 ``age``, ``sex`` and ``site``.
+
+``phantom:brain?modalities=t1,flair`` shows each case's head in several contrasts. Each kind of lesion shows
+in some of them only, and a column ``marker`` tells the label in part, so that no image and no column tells
+alone what they tell together. ``missing=0.1`` leaves out a tenth of the images and markers at random.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from . import brain, fundus
 from .cohort import LESION_KINDS, Cohort, Patient, make_cohort
 from .fields import Field
 from .lesions import Scene, paint_lesion
-from .spec import KINDS, PhantomSpec, parse_spec
+from .spec import KINDS, MODALITIES, PhantomSpec, parse_spec
 
 __all__ = ["LESION_KINDS", "VERSION", "PhantomSource", "PhantomSpec", "load_phantom", "parse_spec"]
 
@@ -30,6 +34,8 @@ VERSION = 1
 class PhantomSource:
     """Makes a phantom's images; an `ImageSource` that also knows the lesions' masks.
 
+    Of cases of several images it reads the first there is, or a modality's.
+
     Parameters
     ----------
     spec : PhantomSpec
@@ -39,13 +45,24 @@ class PhantomSource:
 
     def __init__(self, spec: PhantomSpec, cohort: Cohort) -> None:
         self.spec = spec
-        self._rows = cohort.rows
+        self.modalities = spec.modalities
+        self._rows, self._present = cohort.rows, cohort.present
 
     def read(self, row: int) -> Image:
         """Make one image: uint8, (size, size) of a brain, (size, size, 3) of a fundus."""
+        if self.modalities:
+            return self._make(row, self.modalities[int(self._present[row].argmax())])
+        return self._make(row)
+
+    def read_modality(self, row: int, name: str) -> Image | None:
+        """Make one of a case's images: uint8, (size, size); None if it has none of that name."""
+        there = self._present[row, self.modalities.index(name)]
+        return self._make(row, name) if there else None
+
+    def _make(self, row: int, modality: str = "t1") -> Image:
         patient, _, _ = self._rows[row]
-        image, _ = self._paint(row)
-        noise = self._streams(row)[2]
+        image, _ = self._paint(row, modality)
+        noise = self._streams(row)[2 + 2 * MODALITIES.index(modality)]
         if self.spec.kind == "brain":
             return brain.add_rician_noise(image, patient, noise)
         return fundus.add_sensor_noise(image, patient, noise)
@@ -69,31 +86,40 @@ class PhantomSource:
         """Draw one image with its lesion but without noise, float32, 0 to 1."""
         return self._paint(row)[0]
 
-    def _paint(self, row: int) -> tuple[Field, NDArray[np.bool_]]:
-        scene, wish = self._draw(row)
+    def _paint(self, row: int, modality: str = "t1") -> tuple[Field, NDArray[np.bool_]]:
+        scene, wish = self._draw(row, modality)
         lesion = self._rows[row][2]
         if lesion is None:
             return scene.clean, np.zeros(scene.tissue.shape, bool)
-        return paint_lesion(scene, lesion, wish, self._streams(row)[1])
+        shown = brain.seen_in(lesion, modality) if self.modalities else lesion
+        image, mask = paint_lesion(scene, shown or lesion, wish, self._streams(row)[1])
+        return (scene.clean if shown is None else image), mask
 
-    def _draw(self, row: int) -> tuple[Scene, tuple[float, float]]:
+    def _draw(self, row: int, modality: str = "t1") -> tuple[Scene, tuple[float, float]]:
         patient, part, _ = self._rows[row]
-        own, size = self._streams(row)[0], self.spec.size
+        streams, size = self._streams(row), self.spec.size
         if self.spec.kind == "brain":
             head = brain.draw_head(patient, self._shared(patient))
-            return brain.draw_brain(head, patient, part, size, own), head.wish
+            scan = None if modality == "t1" else streams[1 + 2 * MODALITIES.index(modality)]
+            shown = brain.in_modality(head, modality)
+            return brain.draw_brain(shown, patient, part, size, streams[0], scan), head.wish
         retina = fundus.draw_retina(patient, self._shared(patient))
-        return fundus.draw_fundus(retina, patient, part, size, own), retina.wish
+        return fundus.draw_fundus(retina, patient, part, size, streams[0]), retina.wish
 
     # Numbers of patients and slices count from 1 in seeds: numpy takes (a, b) and (a, b, 0) for the same.
     def _shared(self, patient: Patient) -> np.random.Generator:
         return np.random.default_rng((self.spec.seed, KINDS.index(self.spec.kind), patient.number + 1))
 
     def _streams(self, row: int) -> list[np.random.Generator]:
-        """Anatomy, lesion, noise: apart, so that a lesion changes nothing but its own pixels."""
+        """Anatomy, lesion, noise: apart, so that a lesion changes nothing but its own pixels.
+
+        Then scan and noise of each further modality.
+        """
         patient, part, _ = self._rows[row]
         kind = KINDS.index(self.spec.kind)
-        return np.random.default_rng((self.spec.seed, kind, patient.number + 1, part + 1)).spawn(3)
+        return np.random.default_rng((self.spec.seed, kind, patient.number + 1, part + 1)).spawn(
+            1 + 2 * len(MODALITIES)
+        )
 
 
 def load_phantom(spec: str) -> tuple[pd.DataFrame, ImageSource]:
@@ -112,7 +138,8 @@ def load_phantom(spec: str) -> tuple[pd.DataFrame, ImageSource]:
         ``age`` (years), ``sex``, ``site``, all but the label independent of it; and the ground truth,
         empty for normal images: ``lesion_kind``, ``lesion_diameter`` (fraction of the side),
         ``lesion_contrast`` (fraction of the local tissue's brightness) and ``lesion_place``
-        (``border`` or ``interior``).
+        (``border`` or ``interior``). With modalities also ``file_<modality>`` and ``marker``, empty where
+        missing.
     source : PhantomSource
         Reads the rows, and has their lesions' masks.
 

@@ -1,4 +1,4 @@
-"""A phantom of an axial T1-weighted brain slice.
+"""A phantom of an axial brain slice: T1-weighted, or the same head T2-weighted or as FLAIR.
 
 Scalp, skull, cerebrospinal fluid, a folded cortex, white matter, ventricles, deep grey nuclei; bias
 field, contrast and Rician noise as from three scanners. Lengths are in half-lengths of the brain: v
@@ -7,7 +7,7 @@ runs from −1 (occipital) to 1 (frontal), u from left to right.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from .fields import (
     ramp,
     smooth_field,
 )
-from .lesions import Scene
+from .lesions import Lesion, Scene
 
 CSF, GREY, WHITE, DEEP = 1, 2, 3, 4
 _SULCI_CELLS, _WARP_CELLS, _BEND_CELLS = 18, 5, 6
@@ -60,6 +60,33 @@ class Head:
     bend: tuple[Field, Field]
     gyri: int
     phase: float
+    fluid: float = 0.15
+
+
+_VISIBLE = {
+    "t1": {"enhancing-mass": 1, "ring-enhancing": 1},
+    "t2": {"enhancing-mass": 1, "oedema": -1},
+    "flair": {"ring-enhancing": 1, "oedema": -1},
+}
+"""Modality → the kinds of lesion that show in it, −1 where bright for dark; each shows in two of three."""
+
+
+def in_modality(head: Head, modality: str) -> Head:
+    """Give the same head with a modality's brightness of grey matter, white matter, fluid and fat.
+
+    Of T1 the brightness is the head's own; T2 has bright fluid, FLAIR dark, and in both white matter is
+    darker than grey.
+    """
+    if modality == "t1":
+        return head
+    white, fluid = head.grey - 0.02, 0.72 if modality == "t2" else 0.08
+    return replace(head, grey=head.white - 0.04, white=white, fluid=fluid, fat=0.75 * head.fat)
+
+
+def seen_in(lesion: Lesion, modality: str) -> Lesion | None:
+    """Give a lesion as it shows in a modality, None where it does not."""
+    sign = _VISIBLE[modality].get(lesion.kind)
+    return None if sign is None else replace(lesion, contrast=sign * lesion.contrast)
 
 
 def draw_head(patient: Patient, rng: np.random.Generator) -> Head:
@@ -93,8 +120,15 @@ def draw_head(patient: Patient, rng: np.random.Generator) -> Head:
     )
 
 
-def draw_brain(head: Head, patient: Patient, part: int, size: int, rng: np.random.Generator) -> Scene:
-    """Draw one slice without noise; `rng` is the slice's own."""
+def draw_brain(
+    head: Head,
+    patient: Patient,
+    part: int,
+    size: int,
+    rng: np.random.Generator,
+    scan: np.random.Generator | None = None,
+) -> Scene:
+    """Draw one slice without noise; `rng` is the slice's own, `scan` that of another acquisition of it."""
     level = min(head.level + part * head.spacing + rng.normal(0, 0.01), 1.05)
     scale = head.half_length * size * (1 - 0.16 * max(level, 0.0) ** 2)
     u, v = _coordinates(head, size, scale, rng)
@@ -106,7 +140,8 @@ def draw_brain(head: Head, patient: Patient, part: int, size: int, rng: np.rando
     depth = (1 - radius) * 0.9 + 0.012 * warp
     image = _scalp_and_skull(head, depth, scale, u, v)
     image, tissue = _brain(head, image, depth, across, u, v, warp, level, scale)
-    return Scene(_acquire(image, head.white, patient, size, rng), tissue)
+    brightest = max(head.white, head.grey)
+    return Scene(_acquire(image, brightest, patient, size, rng if scan is None else scan), tissue)
 
 
 def add_rician_noise(image: Field, patient: Patient, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -144,7 +179,7 @@ def _scalp_and_skull(head: Head, depth: Field, scale: float, u: Field, v: Field)
     image = mix(image, np.float32(0.05), ramp((depth + outer) * scale, 1.3))
     marrow = ramp((head.skull * 0.22 - np.abs(depth + (inner + outer) / 2)) * scale, 1.5)
     image = mix(image, np.float32(0.45 * head.fat), marrow * (0.75 + 0.2 * np.sin(3 * v + head.phase)))
-    return mix(image, np.float32(0.13), ramp((depth + inner) * scale, 1.5))
+    return mix(image, np.float32(head.fluid - 0.02), ramp((depth + inner) * scale, 1.5))
 
 
 def _brain(
@@ -169,7 +204,7 @@ def _brain(
 
     brain = mix(np.full_like(depth, head.white), np.float32(head.grey), cortex)
     brain = mix(brain, np.float32(0.65 * head.grey + 0.35 * head.white), deep * (1 - cortex))
-    brain = mix(brain, np.float32(0.15), np.maximum(fluid * 0.9, ventricle))
+    brain = mix(brain, np.float32(head.fluid), np.maximum(fluid * 0.9, ventricle))
     tissue = np.full(depth.shape, WHITE, np.int8)
     tissue[deep > 0.4] = DEEP
     tissue[cortex > 0.5] = GREY
@@ -236,12 +271,12 @@ def _nuclei(u: Field, v: Field, head: Head, level: float) -> Field:
     return inside
 
 
-def _acquire(image: Field, white: float, patient: Patient, size: int, rng: np.random.Generator) -> Field:
+def _acquire(image: Field, brightest: float, patient: Patient, size: int, rng: np.random.Generator) -> Field:
     """Bias field, contrast and brightness: each slice its own, around its scanner's."""
     bias = smooth_field(draw_coefficients(rng, 2), size) * np.float32(0.07)
     gamma = _SITE_GAMMA[patient.site] * np.exp(rng.normal(0, 0.12))
-    # No technician lets white matter saturate: there must be room for what is brighter.
-    gain = min(np.exp(rng.normal(0, 0.12)), 0.66 / white**gamma)
+    # No technician lets brain tissue saturate: there must be room for what is brighter.
+    gain = min(np.exp(rng.normal(0, 0.12)), 0.66 / brightest**gamma)
     shown = power(np.minimum(image * np.exp(bias), 1), gamma) * np.float32(gain)
     clean: Field = np.minimum(shown, 1, out=shown)
     return clean
