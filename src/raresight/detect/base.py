@@ -33,6 +33,9 @@ class Detector(BaseEstimator):  # type: ignore[misc]
         Whether training again with another seed gives another detector.
     one_class : bool
         Whether it learns from normal rows only.
+    masks : bool
+        Whether it learns from lesions' masks: `fit` then takes ``masks=(n, h, w)`` uint8, 0 and 255, of the
+        height and width that it sees, and ``validation=(X, y, masks)``.
     multiclass : bool
         Whether it takes more than two classes; then `decision_function` gives (n, classes).
     default_threshold : float or None
@@ -47,6 +50,7 @@ class Detector(BaseEstimator):  # type: ignore[misc]
     logits = False
     stochastic = False
     one_class = False
+    masks = False
     multiclass = False
     default_threshold: float | None = 0.0
 
