@@ -15,6 +15,11 @@ DETECTORS = Registry(
         "cnn": Entry(
             "raresight.detect.cnn:CNN", "compact residual network, trained from scratch", "He et al. 2016"
         ),
+        "unet": Entry(
+            "raresight.detect.unet:UNet",
+            "lesions found pixel by pixel, where masks of them are known",
+            "Ronneberger et al. 2015",
+        ),
         "knn": Entry(
             "raresight.detect.memory:NearestNeighbours",
             "one-class: distance to the nearest normal rows",

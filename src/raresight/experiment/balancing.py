@@ -69,8 +69,8 @@ def check_balance(balance: Spec, detector: Any, seen: Spec) -> None:
         )
     if detector.masks and not isinstance(sampler, (SelectingSampler, Cost)):
         raise OptionError(
-            f"{balance.name} makes images whose lesions nobody marked, and {type(detector).__name__} learns from "
-            "masks; it takes none, random-over, random-under and costs"
+            f"{balance.name} makes images whose lesions nobody marked, and {type(detector).__name__} learns "
+            "from masks; it takes none, random-over, random-under and costs"
         )
     if getattr(sampler, "images", False) and spaces:
         raise OptionError(

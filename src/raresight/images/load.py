@@ -66,8 +66,8 @@ def load(
     data : str or Path
         A folder with one sub-folder a class, optionally below ``train/``, ``test/``, ``val/``; a folder
         with ``labels.csv`` (columns ``file``, ``label``, perhaps ``mask``, and any others), or with one
-        manifest and no sub-folder that would be a class; a ``.csv``, ``.tsv`` or ``.parquet`` manifest; a MedMNIST
-        ``.npz``; or a phantom, ``phantom:brain?n=600&seed=0``.
+        manifest and no sub-folder that would be a class; a ``.csv``, ``.tsv`` or ``.parquet`` manifest; a
+        MedMNIST ``.npz``; or a phantom, ``phantom:brain?n=600&seed=0``.
     normal, anomaly : sequence of str, optional
         The labels that are normal, or those that are not; see `make_manifest`.
     group : str, optional

@@ -88,8 +88,9 @@ def stored_masks(store: ImageStore) -> NDArray[np.uint8]:
     odd = np.flatnonzero(_marked(store) & np.isin(manifest.labels, manifest.normal))
     if len(odd):
         raise DataError(
-            f"{len(odd)} image(s) of {manifest.name} labelled normal have a lesion marked in their mask, the "
-            f"first: {manifest.files[odd[0]]}; correct the label, or empty the cell in the column {MASK_COLUMN}"
+            f"{len(odd)} image(s) of {manifest.name} labelled normal have a lesion marked in their mask, "
+            f"the first: {manifest.files[odd[0]]}; correct the label, or empty the cell in the column "
+            f"{MASK_COLUMN}"
         )
     return masks
 
