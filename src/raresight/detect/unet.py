@@ -235,7 +235,7 @@ class UNet(ClassifierMixin, Detector):  # type: ignore[misc]
                 "no anomalous image among the training rows has a mask, which a U-Net learns from; "
                 "name masks in a column mask of the manifest"
             )
-        weight = None if sample_weight is None else np.asarray(sample_weight, np.float32)
+        weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, np.float32)
         if validation is not None:
             X_held, y_held, held_masks = validation
             held_label = class_shares(y_held, len(X_held), 2).argmax(axis=1)
@@ -243,12 +243,7 @@ class UNet(ClassifierMixin, Detector):  # type: ignore[misc]
             return MapRows(X, masks, known, weight), held
         inside, outside = hold_back(label, groups, self.validation_fraction, self.random_state)
         return (
-            MapRows(
-                Subset(X, inside),
-                Subset(masks, inside),
-                known[inside],
-                None if weight is None else weight[inside],
-            ),
+            MapRows(Subset(X, inside), Subset(masks, inside), known[inside], weight[inside]),
             MapRows(Subset(X, outside), Subset(masks, outside), known[outside]),
         )
 
@@ -291,6 +286,8 @@ def check_masks(X: ImageArray, label: NDArray[np.int64], masks: Any) -> NDArray[
     odd = np.flatnonzero(marked & (label == 0))
     if len(odd):
         raise DataError(
-            f"{len(odd)} normal image(s) have a lesion in their mask, the first in row {odd[0]}; correct either"
+            f"{len(odd)} normal image(s) have a lesion in their mask, the first in row {odd[0]}; "
+            "correct either"
         )
-    return marked | (label == 0)
+    known: NDArray[np.bool_] = marked | (label == 0)
+    return known
