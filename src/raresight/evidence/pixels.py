@@ -64,8 +64,8 @@ def per_region_overlap(heatmap: ArrayLike, masks: ArrayLike, fpr_limit: float = 
     Every lesion counts the same, however small, where pixel AUROC is a matter of large ones. A lesion is an
     8-connected region of a mask.
 
-    Source: Bergmann, Fauser, Sattlegger & Steger, "Uninformed students: student-teacher anomaly detection with
-    discriminative latent embeddings", CVPR 2020 (AUPRO).
+    Source: Bergmann, Fauser, Sattlegger & Steger, "Uninformed students: student-teacher anomaly detection
+    with discriminative latent embeddings", CVPR 2020 (AUPRO).
 
     Parameters
     ----------
@@ -87,9 +87,7 @@ def per_region_overlap(heatmap: ArrayLike, masks: ArrayLike, fpr_limit: float = 
     values, truth = _checked(heatmap, masks)
     _check_both(truth)
     if not 0 < fpr_limit <= 1:
-        raise DataError(
-            f"the limit of the false-positive rate lies above 0 and is at most 1, not {fpr_limit}"
-        )
+        raise DataError(f"the false-positive rate's limit lies above 0 and is at most 1, not {fpr_limit}")
     flat = values.ravel()
     order = np.argsort(-flat, kind="stable")
     healthy = ~truth.ravel()[order]
