@@ -33,7 +33,7 @@ LEAST_SIDE = 32
 
 
 class UNet(ClassifierMixin, Detector):  # type: ignore[misc]
-    """A U-Net of 0.4 million parameters, trained on lesions' masks; its heatmap is each pixel's probability.
+    """A U-Net of 0.2 million parameters, trained on lesions' masks; its heatmap is each pixel's probability.
 
     The score of an image is the mean log odds of its likeliest pixels, a fixed share of them: the mean over a
     few rather than the maximum, which one noisy pixel decides. It is trained as the image's log odds, beside
@@ -87,15 +87,15 @@ class UNet(ClassifierMixin, Detector):  # type: ignore[misc]
         self,
         *,
         width: int = 16,
-        units: int = 2,
+        units: int = 1,
         dropout: float = 0.0,
         top: float = 0.002,
-        image_weight: float = 0.5,
+        image_weight: float = 0.1,
         loss: Loss | None = None,
         epochs: int = 25,
         patience: int = 15,
-        batch_size: int = 16,
-        learning_rate: float = 3e-3,
+        batch_size: int = 8,
+        learning_rate: float = 5e-3,
         weight_decay: float = 0.05,
         augmentation: str | Augmentation = "default",
         validation_fraction: float = 0.15,
