@@ -88,7 +88,6 @@ def test_only_rows_with_masks_can_be_balanced(balance):
 
 
 def test_a_cost_with_a_loss_of_its_own_takes_the_images_part():
-    X, y, masks = pair()
     odds = torch.zeros(2, 1, 4, 4)
     maps = torch.zeros(2, 1, 4, 4)
     plain, other = (LesionLoss(0.1, 1.0, loss)(odds, maps) for loss in (None, lambda a, b: 7 + 0 * a[:, 0]))
@@ -105,7 +104,7 @@ def test_an_unknown_lesion_counts_by_the_images_score_only():
 
 
 def test_maps_move_with_their_images():
-    X, _, masks = pair()
+    _, _, masks = pair()
     planes = torch.from_numpy(masks[:, None] / 255).float()
     how = Augmentation(rotation=90, scale=(0.9, 1.1), shift=0.1, flip_horizontal=True)
     theta = draw_moves(planes, how, torch.Generator().manual_seed(0))
@@ -116,7 +115,7 @@ def test_maps_move_with_their_images():
 
 
 def test_rows_give_one_map_an_image():
-    X, y, masks = pair()
+    X, _, masks = pair()
     known = np.arange(24) != 3
     _, truth = MapRows(X, masks, known)[[1, 3]]
     assert truth["maps"].shape == (2, 1, 32, 32)

@@ -37,7 +37,8 @@ def dice(heatmap: ArrayLike, masks: ArrayLike, threshold: float = 0.5) -> NDArra
     found = values >= threshold
     both = 2.0 * (found & truth).sum(axis=(1, 2))
     total = found.sum(axis=(1, 2)) + truth.sum(axis=(1, 2))
-    return np.divide(both, total, out=np.full(len(total), np.nan), where=total > 0)
+    shares: NDArray[np.float64] = np.divide(both, total, out=np.full(len(total), np.nan), where=total > 0)
+    return shares
 
 
 def pixel_auroc(heatmap: ArrayLike, masks: ArrayLike) -> float:
