@@ -81,8 +81,8 @@ class LesionLoss:
     """Cross-entropy and Dice loss of the pixels, and cross-entropy of the image's score; one value a row.
 
     The cross-entropy is the mean over the lesion's pixels plus that over the others. The Dice loss is of
-    images with a lesion only: that of others lies flat near 1 until hardly any pixel is called ill, and drowns
-    the few lesions. An anomalous image whose lesion is not known counts by its score only.
+    images with a lesion only: that of others lies flat near 1 until hardly any pixel is called ill,
+    and drowns the few lesions. An anomalous image whose lesion is not known counts by its score only.
 
     Source: cross-entropy and Dice together: Isensee, Jaeger, Kohl, Petersen & Maier-Hein, "nnU-Net: a
     self-configuring method for deep learning-based biomedical image segmentation", Nature Methods 2021.
