@@ -43,8 +43,8 @@ class UNet(ClassifierMixin, Detector):  # type: ignore[misc]
     MICCAI 2015; in MONAI's form, with residual units, batch normalisation and a first level at half the
     resolution, which takes about a quarter of the time.
 
-    It falls short on faint lesions: on ``phantom:brain`` at difficulty .5, trained 16 epochs on 51 lesions and
-    60 normal images, its AUROC on one grouped fold was .37 and its mean Dice .12; large, bright ones
+    It falls short on faint lesions: on ``phantom:brain`` at difficulty .5, trained 16 epochs on 51 lesions
+    and 60 normal images, its AUROC on one grouped fold was .37 and its mean Dice .12; large, bright ones
     (difficulty .1) it finds with an AUROC above .95.
 
     Parameters
