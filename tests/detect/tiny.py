@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.preprocessing import StandardScaler
 
 from raresight.detect import DETECTORS
+from raresight.images.masks import reduced_masks
 from raresight.images.store import ImageStore
 from raresight.represent import REPRESENTATIONS
 from raresight.spec import parse_spec
@@ -20,13 +21,14 @@ TINY: dict[str, dict[str, Any]] = {
     "patchcore": {"coreset": 200},
     "padim": {"features": 30},
     "vote": {"members": "svm+logistic+boosting"},
+    "unet": {"width": 8, "units": 1, "epochs": 6, "batch_size": 4, "learning_rate": 0.01},
     "cnn": {"pixels": 56, "width": 8, "members": 1, "epochs": 5, "learning_rate": 0.01},
     "f-anogan": {"latent": 8, "width": 4, "steps": 5, "encoder_steps": 10},
     "anogan": {"latent": 8, "width": 4, "steps": 5, "search_steps": 4},
 }
 """Detector → options; one that is quick by default needs none."""
 
-SEES: dict[str, str] = {"cnn": "pixels[size=56]"}
+SEES: dict[str, str] = {"cnn": "pixels[size=56]", "unet": "pixels[size=56]"}
 """Detector → representation, where its own would be slow."""
 
 NO_HIGHER: set[str] = set()
@@ -35,12 +37,16 @@ NO_HIGHER: set[str] = set()
 
 @dataclass(frozen=True)
 class Rows:
-    """What a detector sees of normal and anomalous images, of the same inverted, and of images new to it."""
+    """What a detector sees of normal and anomalous images, of the same inverted, and of images new to it.
+
+    `masks` are there for detectors that learn from them.
+    """
 
     X: Any
     y: np.ndarray
     inverted: Any
     fresh: Any
+    masks: Any = None
 
 
 def make_detector(name: str, **more: Any) -> Any:
@@ -57,12 +63,16 @@ def rows_for(name: str, store: ImageStore, new: ImageStore) -> Rows:
     if detector.scaled and X.ndim == 2:
         scaler = StandardScaler().fit(X)
         parts = [scaler.transform(part) for part in parts]
-    return Rows(parts[0], store.manifest.y, parts[1], parts[2])
+    masks = reduced_masks(store, X.shape[1])[every] if detector.masks else None
+    return Rows(parts[0], store.manifest.y, parts[1], parts[2], masks)
 
 
 def fit(name: str, rows: Rows, **more: Any) -> Any:
     """Fit a quick one."""
     detector = make_detector(name, **more)
+    if detector.masks:
+        held = rows.X[::3], rows.y[::3], rows.masks[::3]
+        return detector.fit(rows.X, rows.y, masks=rows.masks, validation=held)
     if detector.network:
         return detector.fit(rows.X, rows.y, validation=(rows.X[::3], rows.y[::3]))
     return detector.fit(rows.X, rows.y)

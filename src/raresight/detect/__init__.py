@@ -35,6 +35,11 @@ DETECTORS = Registry(
             "several images and a table a case, stacked; missing ones tolerated",
             "Baltrušaitis et al. 2019",
         ),
+        "unet": Entry(
+            "raresight.detect.unet:UNet",
+            "lesions found pixel by pixel, where masks of them are known",
+            "Ronneberger et al. 2015",
+        ),
         "knn": Entry(
             "raresight.detect.memory:NearestNeighbours",
             "one-class: distance to the nearest normal rows",

@@ -37,6 +37,9 @@ class Detector(BaseEstimator):  # type: ignore[misc]
         Whether it learns from normal rows only.
     needs_anomalies : bool
         Whether it can't learn without an anomaly among its training rows.
+    masks : bool
+        Whether it learns from lesions' masks: `fit` then takes ``masks=(n, h, w)`` uint8, 0 and 255, of the
+        height and width that it sees, and ``validation=(X, y, masks)``.
     multiclass : bool
         Whether it takes more than two classes; then `decision_function` gives (n, classes).
     default_threshold : float or None
@@ -53,6 +56,7 @@ class Detector(BaseEstimator):  # type: ignore[misc]
     grouped = False
     one_class = False
     needs_anomalies = True
+    masks = False
     multiclass = False
     default_threshold: float | None = 0.0
 

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
 from raresight.balance import SAMPLERS
+from raresight.balance.base import SelectingSampler
+from raresight.balance.costs import Cost
 from raresight.balance.neighbours import Gram
 from raresight.balance.plan import SynthesisPlan
 from raresight.errors import OptionError
@@ -72,6 +74,11 @@ def check_balance(balance: Spec, detector: Any, seen: Spec) -> None:
         raise OptionError(
             f"{balance.name} needs a detector with {what}, which {type(detector).__name__} has not; "
             "it takes class-weight, class-balanced and threshold"
+        )
+    if detector.masks and not isinstance(sampler, (SelectingSampler, Cost)):
+        raise OptionError(
+            f"{balance.name} makes images whose lesions nobody marked, and {type(detector).__name__} learns "
+            "from masks; it takes none, random-over, random-under and costs"
         )
     if getattr(sampler, "images", False) and spaces:
         raise OptionError(
@@ -241,13 +248,18 @@ class Balancing:
         space: Any,
         X: Array,
         y: Array,
-        held: tuple[Array, Array] | None,
+        held: tuple[Array, ...] | None,
+        masks: Array | None = None,
     ) -> None:
-        """Fit a network on the balanced rows, each made in the batch that uses it."""
+        """Fit a network on the balanced rows, each made in the batch that uses it.
+
+        `masks`, (n, h, w) where the detector learns from them, are chosen as the rows are.
+        """
         loss = self.sampler.loss(y) if hasattr(self.sampler, "loss") else None
         if loss is not None:
             detector.set_params(loss=loss)
-        detector.fit(plan.view(X), plan.labels(y), sample_weight=self._weights(y), validation=held)
+        more = {} if masks is None else {"masks": plan.view(masks)}
+        detector.fit(plan.view(X), plan.labels(y), sample_weight=self._weights(y), validation=held, **more)
 
     def shift(self, y: Array) -> float:
         """Give what is added to every score."""

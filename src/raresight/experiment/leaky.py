@@ -23,6 +23,7 @@ from raresight.experiment.balancing import Balancing, split_balance
 from raresight.experiment.inner import VALIDATION_SHARE
 from raresight.experiment.protocol import Protocol, task_seed
 from raresight.experiment.recipe import Recipe
+from raresight.images.masks import reduced_masks
 from raresight.images.splits import Rows, inner_split, stratified_group_folds
 from raresight.images.store import ImageStore
 from raresight.represent import REPRESENTATIONS
@@ -85,7 +86,8 @@ def run_leaky(task: LeakyTask, store: ImageStore, protocol: Protocol) -> pd.Data
     modality = store.preprocess.preset or "default"
     detector = recipe.model.make(DETECTORS, random_state=seed, augmentation=modality, device=recipe.device)
     if detector.network:
-        score = _network_scores(detector, plan.view(X), label, train, test, seed)
+        masks = plan.view(reduced_masks(store, X.shape[1])[rows]) if detector.masks else None
+        score = _network_scores(detector, plan.view(X), label, train, test, seed, masks)
     else:
         whole = balancing.balanced(plan, space, X)
         if detector.scaled and X.ndim == 2:
@@ -111,12 +113,16 @@ def run_leaky(task: LeakyTask, store: ImageStore, protocol: Protocol) -> pd.Data
 
 
 def _network_scores(
-    detector: Any, whole: Any, label: Array, train: Rows, test: Rows, seed: int
+    detector: Any, whole: Any, label: Array, train: Rows, test: Rows, seed: int, masks: Any = None
 ) -> NDArray[np.float64]:
     from raresight.networks.rows import Subset
 
     learn, held = (train[part] for part in inner_split(label[train], train, VALIDATION_SHARE, seed))
-    detector.fit(Subset(whole, learn), label[learn], validation=(Subset(whole, held), label[held]))
+    seen = (Subset(whole, held), label[held])
+    if masks is None:
+        detector.fit(Subset(whole, learn), label[learn], validation=seen)
+    else:
+        detector.fit(Subset(whole, learn), label[learn], masks=masks[learn], validation=(*seen, masks[held]))
     scores: NDArray[np.float64] = detector.decision_function(Subset(whole, test))
     return scores
 

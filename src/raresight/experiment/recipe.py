@@ -18,6 +18,7 @@ from raresight.detect import DETECTORS
 from raresight.errors import OptionError
 from raresight.evidence.thresholds import parse_rule
 from raresight.experiment.balancing import Balancing, check_balance, split_balance
+from raresight.images.masks import reduced_masks
 from raresight.images.store import ImageStore
 from raresight.represent import REPRESENTATIONS
 from raresight.spec import Spec, parse_spec
@@ -139,10 +140,12 @@ class Recipe:
         )
         scaler = StandardScaler().fit(X) if detector.scaled and X.ndim == 2 else None
         if detector.network:
-            held = None
+            masks = reduced_masks(store, X.shape[1]) if detector.masks else None
+            held: tuple[Array, ...] | None = None
             if validation is not None:
                 held = space.transform(store, validation), store.manifest.y[validation]
-            balancing.fit_network(detector, plan, space, X, y, held)
+                held = held if masks is None else (*held, masks[validation])
+            balancing.fit_network(detector, plan, space, X, y, held, None if masks is None else masks[rows])
         else:
             balancing.fit_classical(detector, plan, space, X, y, scaler)
         if store.manifest.task == "multiclass":

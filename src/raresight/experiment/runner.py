@@ -21,6 +21,7 @@ from raresight.experiment.task import Failure, Task, try_task
 from raresight.experiment.workers import run_in_workers
 from raresight.images.grouping import Grouping, group_images, grouping_sentences, grouping_warnings
 from raresight.images.manifest import Manifest
+from raresight.images.masks import stored_masks
 from raresight.images.preprocess import Preprocess
 from raresight.images.store import ImageStore, build_store
 from raresight.progress import Progress, Say, silent, unsaid
@@ -344,6 +345,8 @@ def _prepare(
     if not distances:
         return
     for recipe in {t.recipe.id: t.recipe for t in tasks}.values():
+        if recipe.detector.masks:
+            stored_masks(store)
         prepare_gram(store, recipe.balance, recipe.representation)
 
 

@@ -96,12 +96,40 @@ def augment(images: Tensor, how: Augmentation, generator: Generator) -> Tensor:
     -------
     Tensor of the same shape, dtype and device.
     """
+    theta = draw_moves(images, how, generator)
+    return images if theta is None else move(images, theta)
+
+
+def draw_moves(images: Tensor, how: Augmentation, generator: Generator) -> Tensor | None:
+    """Draw how each image of a batch is moved: (n, 2, 3) on the CPU, for `move`; None where nothing moves.
+
+    Parameters
+    ----------
+    images, how, generator
+        As for `augment`.
+    """
     if not how.moves:
-        return images
+        return None
     _, _, height, width = images.shape
-    theta = _affine_maps(len(images), how, height / width, generator)
+    return _affine_maps(len(images), how, height / width, generator)
+
+
+def move(images: Tensor, theta: Tensor, *, mode: str = "bilinear") -> Tensor:
+    """Move a batch as `draw_moves` drew it, so that maps that go with images move as they do.
+
+    Parameters
+    ----------
+    images : (n, channels, height, width) floating-point tensor
+    theta : (n, 2, 3) tensor
+    mode : {"bilinear", "nearest"}
+        Nearest for maps whose values mean something each.
+
+    Returns
+    -------
+    Tensor of the same shape, dtype and device; 0 where nothing was.
+    """
     grid = affine_grid(theta.to(images), list(images.shape), align_corners=False)
-    return grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return grid_sample(images, grid, mode=mode, padding_mode="zeros", align_corners=False)
 
 
 def _affine_maps(n: int, how: Augmentation, aspect: float, generator: Generator) -> Tensor:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from raresight.errors import DataError
 
-_LOWER_CASE = ("file", "label", "split", "group", "patient", "patient_id")
+_LOWER_CASE = ("file", "label", "split", "group", "patient", "patient_id", "mask")
 MODALITY_PREFIX = "file_"
 """How the name of a column with one of a case's further images begins."""
 
@@ -34,8 +34,8 @@ class LabelTable:
     Attributes
     ----------
     columns : dict of str to list
-        ``file`` and ``label`` are text and complete; ``split`` is text; others are numbers if all of
-        their cells are, else text.
+        ``file`` and ``label`` are text and complete; ``split`` and ``mask`` are text; others are
+        numbers if all of their cells are, else text.
     lines : sequence of int
         Where each row stands in the file.
     unit : str
@@ -95,7 +95,7 @@ def read_label_table(path: Path, group: str | None = None) -> LabelTable:
             f"{path} has no column {' and no column '.join(absent)}; "
             f"its columns are: {', '.join(table.columns)}"
         )
-    for name in ("file", "label", "split"):
+    for name in ("file", "label", "split", "mask"):
         if name in columns:
             columns[name] = [_as_text(cell) for cell in columns[name]]
     table = LabelTable(columns, table.lines, table.unit, modalities)

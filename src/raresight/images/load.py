@@ -14,6 +14,9 @@ cannot be used is treated the same and listed; a case without any is rejected. T
 the case and stands for it wherever one image is looked at; frame k of its file goes with frame k of the
 others.
 
+**Masks.** A column ``mask`` names the mask of an image's lesion: black, and one other value on the lesion, in
+a PNG, BMP or TIFF of the image's size. An empty cell means that none is known; normal images need none.
+
 **Where files may lie.** A folder's own label file may only name files inside that folder. A manifest given
 by itself may name files beside and below it, and others by their absolute path; no relative path may lead
 out of its folder. Rows that break this are rejected and never opened.
@@ -33,6 +36,7 @@ from raresight.errors import DataError, ImageError, OptionError
 from raresight.images.labels import LabelTable, has_label_columns, read_label_table
 from raresight.images.listing import FILE_OF_FRAME, Listing, file_size, unusable
 from raresight.images.manifest import ImageSource, Manifest, Rejected, Task, make_manifest
+from raresight.images.masks import MASK_COLUMN, MaskFile
 from raresight.images.medmnist import load_medmnist
 from raresight.images.readers import DEFAULT_MAX_PIXELS, READERS, format_of
 from raresight.images.readers.base import suffix_of
@@ -69,9 +73,9 @@ def load(
     ----------
     data : str or Path
         A folder with one sub-folder a class, optionally below ``train/``, ``test/``, ``val/``; a folder
-        with ``labels.csv`` (columns ``file``, ``label``, and any others), or with one manifest and no
-        sub-folder that would be a class; a ``.csv``, ``.tsv`` or ``.parquet`` manifest; a MedMNIST
-        ``.npz``; or a phantom, ``phantom:brain?n=600&seed=0``.
+        with ``labels.csv`` (columns ``file``, ``label``, perhaps ``mask``, and any others), or with one
+        manifest and no sub-folder that would be a class; a ``.csv``, ``.tsv`` or ``.parquet`` manifest; a
+        MedMNIST ``.npz``; or a phantom, ``phantom:brain?n=600&seed=0``.
     normal, anomaly : sequence of str, optional
         The labels that are normal, or those that are not; see `make_manifest`.
     group : str, optional
@@ -142,7 +146,9 @@ def _find(
         cases = CaseSource(listing.modalities, axis=axis, max_pixels=max_pixels)
         return table, cases, listing.rejected
     frames = [frame or 0 for frame in listing.frames]
-    return table, FileSource(listing.paths, frames, axis=axis, max_pixels=max_pixels), listing.rejected
+    masks = _masks(path if path.is_dir() else path.parent, listing, frames, own=path.is_dir())
+    source = FileSource(listing.paths, frames, axis=axis, max_pixels=max_pixels, masks=masks)
+    return table, source, listing.rejected
 
 
 def _check_options(task: str, max_pixels: int, axis: int, stride: int) -> None:
@@ -338,6 +344,19 @@ def _locate(root: Path, text: str, own: bool) -> tuple[Path, int | None, str] | 
     if isinstance(size, str):
         return size
     return (path, frame, name) if size else "the file is empty"
+
+
+def _masks(root: Path, listing: Listing, frames: list[int], *, own: bool) -> list[MaskFile | str | None]:
+    """Find each row's mask, as the column ``mask`` names it; of several pages that of the image's frame."""
+    found: list[MaskFile | str | None] = []
+    for text, frame in zip(listing.columns.get(MASK_COLUMN, []), frames, strict=False):
+        located = None if text is None else _locate(root, text, own)
+        if isinstance(located, tuple):
+            file, page, _ = located
+            found.append((file, frame if page is None else page))
+        else:
+            found.append(located)
+    return found
 
 
 def _named_twice(path: Path, labels: LabelTable, first: int, second: int, file: str) -> str:

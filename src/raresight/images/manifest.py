@@ -33,6 +33,9 @@ class ImageSource(Protocol):
     A source of cases of several images also has ``modalities``, their names, and
     ``read_modality(row, name)``, which gives None where a case has no such image; `read` then gives the first
     one there is, and `digest` is of them all.
+
+    A source that knows lesions also has ``mask(row)``: (height, width) bool, None where a row's lesion is not
+    known, or `ImageError`. Where a mask may change without its image's digest, it has ``mask_digest(row)``.
     """
 
     def read(self, row: int) -> Image:
@@ -194,6 +197,16 @@ class Manifest:
         """Hash the content of one row."""
         return self.source.digest(int(self.positions[row]))
 
+    def mask(self, row: int) -> NDArray[np.bool_] | None:
+        """Tell what one row's lesion covers, (height, width); None where it is not known."""
+        of = getattr(self.source, "mask", None)
+        return None if of is None else of(int(self.positions[row]))
+
+    def mask_digest(self, row: int) -> str:
+        """Hash one row's mask, as far as the image's own digest doesn't stand for it; empty without one."""
+        of = getattr(self.source, "mask_digest", None)
+        return "" if of is None else of(int(self.positions[row]))
+
 
 class ClosedSource:
     """A source that cannot be read."""
@@ -205,6 +218,10 @@ class ClosedSource:
     def digest(self, row: int) -> str:
         """Refuse."""
         raise DataError("this manifest was closed; its images cannot be hashed")
+
+    def mask(self, row: int) -> NDArray[np.bool_] | None:
+        """Refuse."""
+        raise DataError("this manifest was closed; read the masks from its store")
 
 
 def make_manifest(

@@ -91,23 +91,35 @@ def neutralise(
     """
     check_neutralisers(names)
     mask = anatomy_mask(image, preset)
-    round_one = preset in ("fundus", None)
-    box = shape = None
-    if "border" in names or "aspect" in names:
-        box, (wide, high) = (_disc_box if round_one else _head_box)(mask, preset, names)
-        longer = side or max(1, round(max(box[2] - box[0], box[3] - box[1])))
-        shape = (
-            max(1, round(longer * high / max(wide, high))),
-            max(1, round(longer * wide / max(wide, high))),
-        )
+    part = _part(mask, names, preset, side)
     if "background" in names:
         image = _blackened(image, mask)
-    if box is not None and shape is not None:
-        image, mask = _cut(image, box, shape), _cut(mask.astype(np.uint8) * 255, box, shape) > 127
-    if "aspect" in names and "border" not in names and round_one:
+    if part is not None:
+        image, mask = _cut(image, *part), _cut(mask.astype(np.uint8) * 255, *part) > 127
+    if "aspect" in names and "border" not in names and preset in ("fundus", None):
         common = _common_shape(image.shape[:2])
         image, mask = _blackened(image, common), mask & common
     return image, mask
+
+
+def cut_alike(
+    plane: NDArray[Any], image: NDArray[Any], names: Sequence[str], preset: str | None, side: int | None
+) -> NDArray[Any]:
+    """Give a plane that goes with an image, such as a lesion's mask, the geometry of `neutralise`.
+
+    Parameters
+    ----------
+    plane : (h, w) uint8 array
+    image : (h, w) or (h, w, 3) array
+    names, preset, side
+        As for `neutralise`.
+
+    Returns
+    -------
+    (h', w') uint8 array
+    """
+    part = _part(anatomy_mask(image, preset), names, preset, side)
+    return plane if part is None else _cut(plane, *part)
 
 
 def match_intensity(image: NDArray[Any], mask: Mask) -> NDArray[Any]:
@@ -140,6 +152,19 @@ def match_intensity(image: NDArray[Any], mask: Mask) -> NDArray[Any]:
         # Grey in three channels, up to a codec's rounding, stays grey.
         return np.repeat(_matched(image[..., 1], mask)[..., None], image.shape[2], axis=2)
     return np.stack([_matched(image[..., c], mask) for c in range(image.shape[2])], axis=-1)
+
+
+def _part(
+    mask: Mask, names: Sequence[str], preset: str | None, side: int | None
+) -> tuple[Box, tuple[int, int]] | None:
+    """Which part of an image is kept, and its new height and width; None where its geometry stays."""
+    if "border" not in names and "aspect" not in names:
+        return None
+    find = _disc_box if preset in ("fundus", None) else _head_box
+    box, (wide, high) = find(mask, preset, names)
+    longer = side or max(1, round(max(box[2] - box[0], box[3] - box[1])))
+    largest = max(wide, high)
+    return box, (max(1, round(longer * high / largest)), max(1, round(longer * wide / largest)))
 
 
 def _disc_box(mask: Mask, preset: str | None, names: Sequence[str]) -> tuple[Box, tuple[float, float]]:

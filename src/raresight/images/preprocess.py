@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raresight.errors import ImageError, OptionError
-from raresight.images.neutralise import check_neutralisers, match_intensity, neutralise
+from raresight.images.neutralise import check_neutralisers, cut_alike, match_intensity, neutralise
 from raresight.images.resample import resample
 
 Image = NDArray[Any]
@@ -90,6 +90,30 @@ class Preprocess:
             image = match_intensity(image, self._resized(mask.astype(np.uint8) * 255) > 127)
         return image
 
+    def mask(self, mask: NDArray[np.bool_], image: Image) -> NDArray[np.uint8]:
+        """Give a lesion's mask the geometry that preprocessing gives its image.
+
+        Parameters
+        ----------
+        mask : (h, w) bool array
+        image : (h, w) or (h, w, 3) array
+            As it was read; it decides what is cropped.
+
+        Returns
+        -------
+        (size, size) uint8 array
+            255 where at least half of a pixel is marked, else 0. A lesion too small for that keeps the pixels
+            that it covers most, so that only cropping can take a lesion away.
+        """
+        plane = mask.astype(np.uint8) * 255
+        if self.preset in CROPPING:
+            box = content_box(image)
+            image, plane = image[box], plane[box]
+        if self.neutralise:
+            plane = cut_alike(plane, image, self.neutralise, self.preset, self.size)
+        share = self._resized(plane)
+        return np.where(share >= min(128, max(1, int(share.max()))), 255, 0).astype(np.uint8)
+
     def _resized(self, image: Image) -> Image:
         if self.resize == "stretch":
             return resample(image, self.size, self.size)
@@ -98,14 +122,19 @@ class Preprocess:
 
 def crop_to_content(image: Image) -> Image:
     """Crop to the box that holds what is not background: a head, an eye's disc, a film's exposed field."""
+    return image[content_box(image)]
+
+
+def content_box(image: Image) -> tuple[slice, slice]:
+    """Find the rows and columns that `crop_to_content` keeps; all of them where there is no content."""
     brightness = image.max(axis=2) if image.ndim == 3 else image
     top = float(np.percentile(brightness, 99.5))
     bright = brightness > DARK * top if top > 0 else np.zeros_like(brightness, dtype=bool)
     rows = np.flatnonzero(bright.mean(axis=1) > 0.02)
     columns = np.flatnonzero(bright.mean(axis=0) > 0.02)
     if not len(rows) or not len(columns):
-        return image
-    return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        return slice(None), slice(None)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def stretch_window(image: Image) -> Image:
@@ -133,6 +162,9 @@ PRESETS: dict[str, Callable[[Image], Image]] = {
     "xray": _film,
 }
 """Modality → what is done before resizing."""
+
+CROPPING = ("fundus", "mri", "xray")
+"""Those of `PRESETS` that begin with `crop_to_content`."""
 
 
 def _letterbox(image: Image, size: int) -> Image:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raresight.errors import DataError, ImageError
+from raresight.images.masks import MaskFile, read_mask
 from raresight.images.readers import DEFAULT_MAX_PIXELS, read_image
 from raresight.images.readers.base import Pixels, check_size
 
@@ -30,6 +31,8 @@ class FileSource:
     axis : {0, 1, 2}, default 2
         The direction in which volumes are sliced.
     max_pixels : int, default 100_000_000
+    masks : sequence of (Path, int), str or None, optional
+        Each row's mask of its lesion: file and frame, or why it cannot be used; None where none is known.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class FileSource:
         *,
         axis: int = 2,
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        masks: Sequence[MaskFile | str | None] = (),
     ) -> None:
         if len(paths) != len(frames):
             raise ValueError(f"{len(paths)} paths and {len(frames)} frames")
@@ -46,6 +50,7 @@ class FileSource:
         self.frames = list(frames)
         self.axis = axis
         self.max_pixels = max_pixels
+        self.masks = list(masks)
         self._hashes: dict[Path, tuple[tuple[int, int], bytes]] = {}
         self._lock = Lock()
 
@@ -61,6 +66,20 @@ class FileSource:
         hashed = blake2b(self._file_hash(self.paths[row]), digest_size=16)
         hashed.update(f"frame {self.frames[row]} axis {self.axis}".encode())
         return hashed.hexdigest()
+
+    def mask(self, row: int) -> NDArray[np.bool_] | None:
+        """Decode one row's mask, (h, w) bool; None where none is known; raises `ImageError`."""
+        found = self.masks[row] if self.masks else None
+        if isinstance(found, str):
+            raise ImageError(found)
+        return None if found is None else read_mask(*found, max_pixels=self.max_pixels)
+
+    def mask_digest(self, row: int) -> str:
+        """Hash the file of one row's mask; empty where none is known."""
+        found = self.masks[row] if self.masks else None
+        if found is None:
+            return ""
+        return f"!{found}" if isinstance(found, str) else f"{self._file_hash(found[0]).hex()} {found[1]}"
 
     def _file_hash(self, path: Path) -> bytes:
         """Hash each file once, again only if it was changed."""

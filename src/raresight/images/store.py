@@ -20,6 +20,7 @@ from raresight.errors import DataError, ImageError
 from raresight.images.cache import cache_folder, content_hash, disk_errors, new_file, new_folder
 from raresight.images.labels import MODALITY_PREFIX
 from raresight.images.manifest import WITHOUT_IT, Manifest, Rejected
+from raresight.images.masks import known_masks, mask_digests, stored_masks
 from raresight.images.preprocess import Preprocess
 from raresight.progress import Progress, silent
 
@@ -86,6 +87,19 @@ class ImageStore:
         pixels: NDArray[Any] = np.load(self.folder / f"modality-{place}.npy", mmap_mode="r")
         return pixels, np.load(self.folder / "present.npy")[:, place]
 
+    @cached_property
+    def masks(self) -> NDArray[np.uint8]:
+        """(n, size, size) uint8, 255 on a lesion, else 0, with the images' geometry; memory-mapped.
+
+        Raises `DataError` where the set knows no lesion, or a mask cannot be used.
+        """
+        return stored_masks(self)
+
+    @cached_property
+    def has_mask(self) -> NDArray[np.bool_]:
+        """(n,) whether `masks` tells what is ill: true of normal images, and where a lesion is marked."""
+        return known_masks(self)
+
     def derived(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """Give an array that is kept beside the pixels, making it on the first call.
 
@@ -109,7 +123,7 @@ class ImageStore:
         return kept
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "pixels"}
+        return {k: v for k, v in self.__dict__.items() if k not in ("pixels", "masks", "has_mask")}
 
 
 def build_store(
@@ -143,7 +157,8 @@ def build_store(
     threads = threads or (os.cpu_count() or 1) + 2
     with ThreadPoolExecutor(threads) as pool, progress("checking images", len(manifest)) as tick:
         digests = [_ticked(d, tick) for d in pool.map(lambda i: _digest(manifest, i), range(len(manifest)))]
-    key = content_hash("store", STORE_VERSION, preprocess.settings(), digests)
+    masks = mask_digests(manifest)
+    key = content_hash("store", STORE_VERSION, preprocess.settings(), digests, *([masks] if masks else []))
     folder = cache_folder() / "stores" / key
     if not (folder / "store.json").exists():
         with new_folder(folder) as scratch:

@@ -60,6 +60,38 @@ class ImageRows(Dataset[tuple[Tensor, dict[str, Tensor]]]):
         return read_block(self.images, rows), {"target": self.target[index], "weight": self.weight[index]}
 
 
+class MapRows(ImageRows):
+    """Images whose target is a map of each, which is moved with the image in training.
+
+    Parameters
+    ----------
+    images : ImageArray
+    maps : (n, height, width) array-like
+        Read a block at a time, like the images.
+    known : (n,) bool array
+        Where the map says something; elsewhere the target is −1 throughout.
+    weight : (n,) array, optional
+        Multiplies each row's loss; default 1.
+    """
+
+    def __init__(
+        self,
+        images: ImageArray,
+        maps: Any,
+        known: NDArray[np.bool_],
+        weight: NDArray[Any] | None = None,
+    ) -> None:
+        super().__init__(images, known, weight)
+        self.maps = maps
+
+    def __getitem__(self, rows: list[int]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Give images, and of each its map (1, height, width): 1 on a lesion, 0 beside it, −1 if unknown."""
+        images, truth = super().__getitem__(rows)
+        known = truth["target"].view(-1, 1, 1, 1) > 0
+        maps = (read_block(self.maps, rows) > 0).float().unsqueeze(1)
+        return images, {"maps": torch.where(known, maps, -1.0), "weight": truth["weight"]}
+
+
 class Subset:
     """Some rows of an image array, still read only when indexed.
 

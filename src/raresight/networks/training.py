@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import BatchSampler, RandomSampler
 
 from raresight.errors import OptionError, RaresightError
-from raresight.images.augment import Augmentation, augment
+from raresight.images.augment import Augmentation, draw_moves, move
 from raresight.networks.pixels import ImageNetwork
 from raresight.networks.rows import ImageArray, ImageRows, blocks, read_block
 
@@ -141,6 +141,7 @@ class Trainer(NeuralNet):  # type: ignore[misc]
     ) -> None:
         self.augmentation = augmentation
         self.generator = generator
+        self.moves: Tensor | None = None
         super().__init__(module, criterion, **settings)
 
     def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
@@ -149,14 +150,20 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         if not self.module_.training:
             return cast(Tensor, self.module_(x))
         network: ImageNetwork = self.module_.live
-        planes = augment(network.pixels(x), self.augmentation, self.generator)
+        planes = network.pixels(x)
+        self.moves = draw_moves(planes, self.augmentation, self.generator)
+        if self.moves is not None:
+            planes = move(planes, self.moves)
         return cast(Tensor, network.body(planes.clone(memory_format=self.module_.layout)))
 
     def get_loss(
         self, y_pred: Tensor, y_true: dict[str, Tensor], X: Any = None, training: bool = False
     ) -> Tensor:
-        """Average the rows' weighted losses."""
-        rows = self.criterion_(y_pred, y_true["target"].to(self.device))
+        """Average the rows' weighted losses; maps among the targets are moved as their images were."""
+        target = y_true["maps" if "maps" in y_true else "target"].to(self.device)
+        if "maps" in y_true and training and self.moves is not None:
+            target = move(target, self.moves, mode="nearest")
+        rows = self.criterion_(y_pred, target)
         loss: Tensor = (rows * y_true["weight"].to(self.device)).mean()
         if not torch.isfinite(loss):
             raise RaresightError(
