@@ -16,6 +16,7 @@ from raresight.spec import parse_spec
 TINY: dict[str, dict[str, Any]] = {
     "rf": {"n_estimators": 20},
     "cnn": {"pixels": 56, "width": 8, "members": 1, "epochs": 5, "learning_rate": 0.01},
+    "transfer": {"stages": 1, "epochs": 6, "learning_rate": 1e-3},
 }
 """Detector → options; one that is quick by default needs none."""
 

@@ -15,6 +15,11 @@ DETECTORS = Registry(
         "cnn": Entry(
             "raresight.detect.cnn:CNN", "compact residual network, trained from scratch", "He et al. 2016"
         ),
+        "transfer": Entry(
+            "raresight.detect.transfer:Transfer",
+            "pretrained network, its last stages or all of it trained further",
+            "Yosinski et al. 2014; Tan & Le 2019",
+        ),
         "knn": Entry(
             "raresight.detect.memory:NearestNeighbours",
             "one-class: distance to the nearest normal rows",

@@ -18,5 +18,10 @@ REPRESENTATIONS = Registry(
             "a frozen pretrained network's pooled features",
             "Tan & Le 2019",
         ),
+        "trunk": Entry(
+            "raresight.represent.trunk:Trunk",
+            "maps of a pretrained network's frozen first blocks, in a few views",
+            "Yosinski et al. 2014",
+        ),
     },
 )
