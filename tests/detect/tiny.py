@@ -25,6 +25,7 @@ TINY: dict[str, dict[str, Any]] = {
     "cnn": {"pixels": 56, "width": 8, "members": 1, "epochs": 5, "learning_rate": 0.01},
     "f-anogan": {"latent": 8, "width": 4, "steps": 5, "encoder_steps": 10},
     "anogan": {"latent": 8, "width": 4, "steps": 5, "search_steps": 4},
+    "transfer": {"stages": 1, "epochs": 6, "learning_rate": 1e-3},
 }
 """Detector → options; one that is quick by default needs none."""
 

@@ -40,6 +40,11 @@ DETECTORS = Registry(
             "lesions found pixel by pixel, where masks of them are known",
             "Ronneberger et al. 2015",
         ),
+        "transfer": Entry(
+            "raresight.detect.transfer:Transfer",
+            "pretrained network, its last stages or all of it trained further",
+            "Yosinski et al. 2014; Tan & Le 2019",
+        ),
         "knn": Entry(
             "raresight.detect.memory:NearestNeighbours",
             "one-class: distance to the nearest normal rows",

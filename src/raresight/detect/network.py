@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -135,20 +136,13 @@ class NetworkClassifier(ClassifierMixin, Detector):  # type: ignore[misc]
             If training diverges.
         """
         device = find_device(self.device)
-        augmentation = find_augmentation(self.augmentation)
-        height, width, channels = image_shape(X)
+        augmentation = self._augmentation()
+        self._check_rows(X)
         shares = class_shares(y, len(X))
         weight = None if sample_weight is None else _weights(sample_weight, len(X))
         train, held = self._parts(X, shares, groups, weight, validation)
 
-        factor = max(1, round(max(height, width) / self.pixels))
-        if min(height, width) < self.least_side * factor:
-            raise DataError(
-                f"images of {height} × {width} leave nothing to see at {self.pixels} pixels; "
-                f"the smaller side must keep at least {self.least_side}"
-            )
-        pixels = Pixels(X.dtype, factor)
-        mean, std = channel_statistics(train.images, pixels, rows=getattr(train.images, "n_real", None))
+        make = self._maker(train.images)
         if self.members < 1:
             name = type(self).__name__.lower()
             raise OptionError(f"{name}[members={self.members}] is too small; choose at least 1")
@@ -160,11 +154,10 @@ class NetworkClassifier(ClassifierMixin, Detector):  # type: ignore[misc]
         for member in range(self.members):
             seed = self.random_state + member * MEMBER_STRIDE
             with local_seed(seed, device):
-                body = self._body(channels, min(height, width) // factor, shares.shape[1])
-                network = ImageNetwork(pixels, nn.Sequential(Normalise(mean, std), body))
+                network = make(shares.shape[1])
             epochs = train_network(
                 network,
-                train,
+                self._shown(train, seed),
                 held,
                 criterion=self.loss,
                 schedule=schedule,
@@ -174,10 +167,41 @@ class NetworkClassifier(ClassifierMixin, Detector):  # type: ignore[misc]
             )
             self.history_ += [{"member": member, **epoch} for epoch in epochs]
             bodies.append(network.body)
-        self.network_ = ImageNetwork(pixels, Mean(bodies, mirrored=augmentation.flip_horizontal)).eval()
+        whole = Mean(bodies, mirrored=augmentation.flip_horizontal)
+        self.network_ = network.with_body(whole).eval()
         self.classes_ = np.arange(shares.shape[1])
         self.validation_scores_ = self.decision_function(held.images)
         return self
+
+    def _check_rows(self, X: ImageArray) -> None:
+        """Refuse what the network cannot see."""
+        image_shape(X)
+
+    def _augmentation(self) -> Augmentation:
+        """Give how far training images are moved."""
+        return find_augmentation(self.augmentation)
+
+    def _shown(self, train: ImageRows, seed: int) -> ImageRows:
+        """Give the training rows as one member is shown them."""
+        return train
+
+    def _maker(self, images: ImageArray) -> Callable[[int], ImageNetwork]:
+        """Look at the training images, and give what makes an untrained network of so many classes."""
+        height, width, channels = image_shape(images)
+        factor = max(1, round(max(height, width) / self.pixels))
+        if min(height, width) < self.least_side * factor:
+            raise DataError(
+                f"images of {height} × {width} leave nothing to see at {self.pixels} pixels; "
+                f"the smaller side must keep at least {self.least_side}"
+            )
+        pixels = Pixels(images.dtype, factor)
+        mean, std = channel_statistics(images, pixels, rows=getattr(images, "n_real", None))
+
+        def make(classes: int) -> ImageNetwork:
+            body = self._body(channels, min(height, width) // factor, classes)
+            return ImageNetwork(pixels, nn.Sequential(Normalise(mean, std), body))
+
+        return make
 
     def decision_function(self, X: ImageArray) -> NDArray[np.float64]:
         """Score images.

@@ -365,5 +365,6 @@ def gram_path(store: ImageStore, space: Any) -> Path | None:
     """Name the file of a space's Gram matrix; None where the space is learned from training rows."""
     if space.learned:
         return None
-    settings = "-".join(str(value) for name, value in vars(space).items() if not name.endswith("_"))
+    plain = "-".join(str(value) for name, value in vars(space).items() if not name.endswith("_"))
+    settings = getattr(space, "key", plain)
     return store.folder / f"gram-{type(space).__name__.lower()}-{settings}.npy"

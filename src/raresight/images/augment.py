@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -130,6 +131,47 @@ def move(images: Tensor, theta: Tensor, *, mode: str = "bilinear") -> Tensor:
     """
     grid = affine_grid(theta.to(images), list(images.shape), align_corners=False)
     return grid_sample(images, grid, mode=mode, padding_mode="zeros", align_corners=False)
+
+
+def fixed_views(images: Tensor, how: Augmentation, count: int) -> Iterator[Tensor]:
+    """See each image of a batch in the same few ways: as it is, mirrored as `how` allows, then moved.
+
+    Parameters
+    ----------
+    images : (n, channels, side, side) floating-point tensor
+        Zero is black.
+    how : Augmentation
+        Where any angle is allowed and both flips, the eight flips and quarter turns of a square come first.
+    count : int
+        Views of an image, at least 1.
+
+    Yields
+    ------
+    Tensor of the same shape, `count` times.
+    """
+    every = _symmetries(how)
+    if count > len(every):
+        drawn = _affine_maps(count - len(every), how, 1.0, Generator().manual_seed(0))
+        every = torch.cat([every, drawn])
+    for number, view in enumerate(every[:count]):
+        yield images if number == 0 else move(images, view.expand(len(images), -1, -1))
+
+
+def mirror_views(how: Augmentation) -> int:
+    """Count the leading ones of the `fixed_views` that no resampling blurs."""
+    return len(_symmetries(how))
+
+
+def _symmetries(how: Augmentation) -> Tensor:
+    """Give the (k, 2, 3) maps of the square onto itself that an augmentation allows, the identity first."""
+    turned = (False, True) if how.flip_horizontal and how.flip_vertical and how.rotation >= 90 else (False,)
+    maps = []
+    for turn in turned:
+        for down in (1.0, -1.0) if how.flip_vertical else (1.0,):
+            for across in (1.0, -1.0) if how.flip_horizontal else (1.0,):
+                rows = [[across, 0.0, 0.0], [0.0, down, 0.0]]
+                maps.append([[0.0, across, 0.0], [down, 0.0, 0.0]] if turn else rows)
+    return torch.tensor(maps)
 
 
 def _affine_maps(n: int, how: Augmentation, aspect: float, generator: Generator) -> Tensor:

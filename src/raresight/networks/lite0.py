@@ -110,3 +110,41 @@ class Lite0Maps(nn.Module):
                 near = functional.interpolate(near, size=(self.grid, self.grid), mode="bilinear")
             found.append(near)
         return torch.cat(found, dim=1).permute(0, 2, 3, 1)
+
+
+class Lite0Trunk(nn.Module):
+    """The first blocks of lite0, as a module of their own.
+
+    Parameters
+    ----------
+    blocks : int
+        How many, 0 to 16.
+    """
+
+    def __init__(self, blocks: int) -> None:
+        super().__init__()
+        self.lite0, self.blocks = Lite0(), blocks
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """(n, 3, h, w) planes as `Lite0.planes` gives them → feature maps."""
+        return self.lite0.trunk(planes, self.blocks)
+
+
+class Lite0Tail(nn.Module):
+    """lite0 without its stem and first blocks: from feature maps to pooled features.
+
+    Parameters
+    ----------
+    blocks : int
+        Blocks that are left out, 0 to 16.
+    """
+
+    def __init__(self, blocks: int) -> None:
+        super().__init__()
+        self.lite0 = Lite0()
+        del self.lite0.network._conv_stem, self.lite0.network._bn0
+        self.lite0.network._blocks = self.lite0.network._blocks[blocks:]
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Feature maps after the blocks that are left out → (n, 1280)."""
+        return self.lite0.tail(maps, 0)

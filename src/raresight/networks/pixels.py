@@ -121,3 +121,7 @@ class ImageNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(n, height, width, channels) stored pixels → what `body` gives, for instance logits."""
         return cast(Tensor, self.body(self.pixels(images)))
+
+    def with_body(self, body: nn.Module) -> ImageNetwork:
+        """Give the same network with another body."""
+        return ImageNetwork(self.pixels, body)

@@ -28,5 +28,10 @@ REPRESENTATIONS = Registry(
             "the embedding of each of a case's images, and columns of the table: cases[table=age+sex]",
             "Baltrušaitis et al. 2019",
         ),
+        "trunk": Entry(
+            "raresight.represent.trunk:Trunk",
+            "maps of a pretrained network's frozen first blocks, in a few views",
+            "Yosinski et al. 2014",
+        ),
     },
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -52,15 +51,16 @@ class Maps:
 
     def of(self, images: NDArray[Any]) -> NDArray[Any]:
         """Represent (n, 224, 224, c) images that are not in a store."""
-        return OnnxBackbone(self._graph()).embed(images, workers=1, dtype=np.float16)
+        return self._network().embed(images, workers=1, dtype=np.float16)
 
     def whole(self, store: ImageStore, progress: Progress = silent) -> NDArray[Any]:
         """Give the maps of every image, memory-mapped; computed once for a store."""
 
         def make() -> NDArray[Any]:
-            return embed_store(store, self._graph, "mapping images", progress, np.float16)
+            return embed_store(store, self._network(), "lite0", progress, np.float16)
 
         return store.derived(f"maps-{self.blocks}-{self.grid}-v{EXPORT_VERSION}", make)
 
-    def _graph(self) -> Path:
-        return lite0_maps_onnx(sorted({int(each) for each in self.blocks.split("+")}), self.grid)
+    def _network(self) -> OnnxBackbone:
+        blocks = sorted({int(each) for each in self.blocks.split("+")})
+        return OnnxBackbone(lite0_maps_onnx(blocks, self.grid), pooled=False)
