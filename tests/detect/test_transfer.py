@@ -168,7 +168,7 @@ def test_rows_of_other_stages_are_refused(maps):
 
 
 def test_it_is_compared_like_any_other_detector(tmp_path):
-    images = rs.load("phantom:brain?n=60&anomalies=0.4&difficulty=0&seed=3")
+    images = rs.load("phantom:brain?n=100&anomalies=0.5&difficulty=0&seed=3")
     models = ["transfer[stages=1,epochs=3,learning_rate=1e-3]"]
     run = rs.compare(images, models, ["none"], folds=2, workers=1, out=tmp_path / "run")
     assert run.metrics["recipes"][0]["metrics"]["auroc"]["value"] > 0.8
