@@ -63,7 +63,7 @@ def test_synthetic_rows_are_made_of_maps_when_they_are_read(store, maps):
     assert blended.dtype == np.float16
     base, partner, step = plan.base[0], plan.partner[0], plan.step[0]
     expected = X[base].astype(np.float32) * (1 - step) + X[partner].astype(np.float32) * step
-    np.testing.assert_allclose(blended[0], expected, rtol=5e-3, atol=5e-3)
+    np.testing.assert_allclose(blended[0], expected, rtol=5e-3, atol=2e-2)
     detector = Transfer(stages=1, epochs=2).fit(view, plan.labels(y), validation=(X, y))
     assert np.isfinite(detector.decision_function(X)).all()
 
@@ -97,7 +97,7 @@ def spots(n, seed=0):
 
 @pytest.mark.parametrize("backbone", ["lite0", "monai:resnet18"])
 def test_a_whole_network_is_trained_from_pixels(backbone):
-    detector = Transfer(backbone=backbone, stages="all", pixels=32, epochs=4, learning_rate=1e-3)
+    detector = Transfer(backbone=backbone, stages="all", pixels=48, epochs=8, learning_rate=3e-4)
     detector.fit(*spots(40))
     assert roc_auc_score((fresh := spots(30, 1))[1], detector.decision_function(fresh[0])) > 0.8
 
@@ -168,7 +168,7 @@ def test_rows_of_other_stages_are_refused(maps):
 
 
 def test_it_is_compared_like_any_other_detector(tmp_path):
-    images = rs.load("phantom:brain?n=60&anomalies=0.4&difficulty=0&seed=3")
+    images = rs.load("phantom:brain?n=100&anomalies=0.5&difficulty=0&seed=3")
     models = ["transfer[stages=1,epochs=3,learning_rate=1e-3]"]
     run = rs.compare(images, models, ["none"], folds=2, workers=1, out=tmp_path / "run")
     assert run.metrics["recipes"][0]["metrics"]["auroc"]["value"] > 0.8

@@ -55,17 +55,17 @@ def test_maps_that_a_graph_gives_are_averaged(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shape", "output", "match"),
+    ("shape", "axes", "output", "match"),
     [
-        (["n", 32, 32, 4], ["n", 4], "the input of .* shape"),
-        (["n", 32, 16, 3], ["n", 3], "the input of .* shape"),
-        ([1, 32, 32, 3], [1, 3], "with n free"),
-        (["n", 32, 32, 3], ["n", "k"], "the output of .* a backbone gives"),
+        (["n", 32, 32, 4], [1, 2], ["n", 4], "the input of .* shape"),
+        (["n", 32, 16, 3], [1, 2], ["n", 3], "the input of .* shape"),
+        ([1, 32, 32, 3], [1, 2], [1, 3], "with n free"),
+        (["n", 32, 32, 3], [1], ["n", 32, 3], "the output of .* a backbone gives"),
     ],
 )
-def test_a_graph_of_the_wrong_shape_is_refused_in_one_sentence(tmp_path, shape, output, match):
+def test_a_graph_of_the_wrong_shape_is_refused_in_one_sentence(tmp_path, shape, axes, output, match):
     with pytest.raises(OptionError, match=match) as raised:
-        open_backbone(write_graph(tmp_path / "wrong.onnx", shape, [1, 2], output=output))
+        open_backbone(write_graph(tmp_path / "wrong.onnx", shape, axes, output=output))
     assert "\n" not in str(raised.value)
 
 

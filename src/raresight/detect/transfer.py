@@ -32,7 +32,7 @@ class Transfer(NetworkClassifier):
 
     With ``stages`` from 1 to 4 the last stages of lite0 are trained, on what the frozen ones made of a few
     fixed views of each image: computed once, kept beside the images, a random view each epoch. Batch
-    normalisation keeps the statistics of ImageNet. Sources: Yosinski, Clune, Bengio & Lipson, "How
+    normalisation keeps the statistics of ImageNet. Source: Yosinski, Clune, Bengio & Lipson, "How
     transferable are features in deep neural networks?", NeurIPS 2014; Tan & Le, "EfficientNet", ICML 2019.
 
     Parameters

@@ -198,7 +198,7 @@ def fast_layout(network: nn.Module) -> torch.memory_format:
     past the end of its buffers in that layout ("double free or corruption").
     """
     maps = [weight.shape[0] for weight in network.parameters() if weight.ndim == 4]
-    safe = all(channels % 8 == 0 for channels in maps)
+    safe = bool(maps) and all(channels % 8 == 0 for channels in maps)
     return torch.channels_last if safe else torch.contiguous_format
 
 
