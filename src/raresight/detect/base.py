@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,7 +48,7 @@ class Detector(BaseEstimator):  # type: ignore[misc]
     """
 
     sees: str = "embedding"
-    takes: ClassVar[tuple[str, ...] | None] = None
+    takes: tuple[str, ...] | None = None
     scaled = False
     network = False
     logits = False
