@@ -25,8 +25,8 @@ TINY: dict[str, dict[str, Any]] = {
         "epochs": 6,
         "learning_rate": 0.005,
     },
-    "mae": {"patch": 14, "width": 32, "depth": 1, "decoder_width": 32, "decoder_depth": 1, "epochs": 4},
-    "swin-mae": {"patch": 7, "unit": 14, "width": 16, "depth": 1, "epochs": 4},
+    "mae": {"patch": 14, "width": 32, "depth": 1, "decoder_width": 32, "epochs": 4, "segments": 4},
+    "swin-mae": {"patch": 7, "unit": 14, "width": 16, "depth": 1, "segments": 4, "epochs": 4},
 }
 """Detector → options; one that is quick by default needs none."""
 

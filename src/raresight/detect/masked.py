@@ -123,8 +123,12 @@ class MaskedDetector(OneClassDetector):
         name = type(self).__name__
         if not 0 < self.mask_ratio < 1:
             raise OptionError(f"{name}: mask_ratio={self.mask_ratio} must lie between 0 and 1")
-        if not 2 <= self.segments <= units:
-            raise OptionError(f"{name}: segments={self.segments} must lie between 2 and the {units} patches")
+        if self.segments < 2 or units % self.segments:
+            fitting = ", ".join(str(s) for s in range(2, units + 1) if units % s == 0)
+            raise OptionError(
+                f"{name}: segments={self.segments} does not cut {units} patches evenly; "
+                f"choose one of {fitting}"
+            )
         if not 0 < self.top <= 1:
             raise OptionError(f"{name}: top={self.top} must lie above 0 and be at most 1")
         if self.smoothing < 1 or self.smoothing % 2 == 0:
@@ -193,7 +197,7 @@ class MAE(MaskedDetector):
     mask_ratio : float
         Share of the patches hidden in training; when scoring, the nearest whole number of segments.
     segments : int
-        Parts into which the patches are cut at random for scoring.
+        Parts of one size into which the patches are cut at random for scoring.
     rounds : int
         How often they are cut, each time differently.
     norm_pix : bool
@@ -299,7 +303,7 @@ class SwinMAE(MaskedDetector):
     mask_ratio : float
         Share of the windows hidden in training; when scoring, the nearest whole number of segments.
     segments : int
-        Parts into which the windows are cut at random for scoring.
+        Parts of one size into which the windows are cut at random for scoring.
     rounds : int
         How often they are cut, each time differently.
     norm_pix : bool
@@ -369,8 +373,10 @@ class SwinMAE(MaskedDetector):
 
     def _check(self, side: int) -> int:
         check_patches(side, self.patch, "swin-mae")
-        check_patches(side, self.unit, "swin-mae")
+        check_patches(side, self.unit, "swin-mae", "unit")
         check_heads(self.width, self.heads, "swin-mae")
+        if self.window < 2:
+            raise OptionError(f"swin-mae[window={self.window}] is too small; choose at least 2")
         if self.unit % self.patch or side // self.patch % 2:
             raise OptionError(
                 f"swin-mae[patch={self.patch},unit={self.unit}] does not fit images of {side} pixels: a unit "

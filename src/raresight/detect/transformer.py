@@ -210,6 +210,8 @@ validation_fraction, device, random_state
             raise OptionError(
                 f"swin[depths={self.depths},heads={self.heads}]: each stage needs a depth and heads"
             )
+        if self.window < 2:
+            raise OptionError(f"swin[window={self.window}] is too small; choose at least 2")
         for stage, heads in enumerate(self.heads):
             check_heads(self.width * 2**stage, heads, "swin")
         return SwinClassifier(

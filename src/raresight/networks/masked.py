@@ -105,11 +105,11 @@ class MaskedViT(Redrawer):
         """See `Redrawer.redraw`."""
         parts = self.parts
         tokens = parts.patch_embedding(planes)
-        order = order.expand(len(tokens), -1)
+        order = order.expand(tokens.shape[0], -1)  # len() would fix the number of rows in a graph
         seen = _pick(tokens, order[:, :visible])
-        seen = torch.cat([parts.cls_token.expand(len(seen), -1, -1), seen], dim=1)
+        seen = torch.cat([parts.cls_token.expand(seen.shape[0], -1, -1), seen], dim=1)
         seen = parts.decoder_embed(parts.blocks(seen))
-        hidden = parts.mask_tokens.expand(len(seen), order.shape[1] - visible, -1)
+        hidden = parts.mask_tokens.expand(seen.shape[0], order.shape[1] - visible, -1)
         whole = _pick(torch.cat([seen[:, 1:], hidden], dim=1), _inverse(order))
         whole = torch.cat([seen[:, :1], whole + parts.decoder_pos_embedding], dim=1)
         patches = parts.decoder_pred(parts.decoder_blocks(whole))[:, 1:]
@@ -191,7 +191,7 @@ class Masked(nn.Module):
     mask_ratio : float
         Share of units that is hidden, above 0 and below 1.
     segments : int
-        Into which the units are cut, at least 2.
+        Of one size, into which the units are cut, at least 2.
     rounds : int
         How often they are cut, differently each time.
     norm_pix : bool
@@ -222,7 +222,8 @@ class Masked(nn.Module):
         self.visible = min(units - 1, max(1, round((1 - mask_ratio) * units)))
         at_once = min(segments - 1, max(1, round(mask_ratio * segments)))
         self.times = at_once * rounds
-        orders, self.counts = segment_orders(units, segments, at_once, rounds, seed)
+        self.unmasked = units - at_once * (units // segments)
+        orders = segment_orders(units, segments, rounds, seed)
         self.register_buffer("mean", mean[None])
         self.register_buffer("orders", orders)
 
@@ -236,24 +237,31 @@ class Masked(nn.Module):
             return self.error_map(planes).mean(dim=(1, 2))
         seen = self.standardise(planes)
         order = torch.rand(len(seen), self.grid**2, device=seen.device).argsort(dim=1)
-        error = self._error(seen, order, self.visible)
+        error = self.error(seen, order, self.visible)
         return error.sum(dim=(1, 2)) / ((self.grid**2 - self.visible) * self.redrawer.unit**2)
 
     def error_map(self, planes: Tensor) -> Tensor:
         """Accumulate the squared error of hidden pixels over all segments, (n, side, side)."""
         seen = self.standardise(planes)
-        errors = [self._error(seen, self.orders[i : i + 1], count) for i, count in enumerate(self.counts)]
-        return torch.stack(errors).sum(dim=0) / self.times
+        count, n = self.orders.shape[0], seen.shape[0]
+        # All masks of all images in one batch: one pass in the exported graph, however many masks.
+        many = seen[None].expand(count, *seen.shape).flatten(0, 1)
+        order = self.orders[:, None].expand(count, n, self.grid**2).flatten(0, 1)
+        errors = self.error(many, order, self.unmasked)
+        return errors.view(count, n, *errors.shape[1:]).sum(dim=0) / self.times
 
-    def _error(self, seen: Tensor, order: Tensor, visible: int) -> Tensor:
+    def error(self, seen: Tensor, order: Tensor, visible: int) -> Tensor:
         """Squared error of each pixel, over the channels; 0 where it is seen."""
         unit = self.redrawer.unit
-        wanted = self._normalised(seen) if self.norm_pix else seen
+        wanted = self.target(seen)
         apart = (self.redrawer.redraw(seen, order, visible) - wanted).square().mean(dim=1)
         hidden = to_planes(hidden_units(order, visible)[..., None].float(), self.grid, 1)[:, 0]
         return apart * hidden.repeat_interleave(unit, 1).repeat_interleave(unit, 2)
 
-    def _normalised(self, seen: Tensor) -> Tensor:
+    def target(self, seen: Tensor) -> Tensor:
+        """Give what is to be redrawn of standardised images, the same shape."""
+        if not self.norm_pix:
+            return seen
         patches = to_patches(seen, self.redrawer.unit)
         apart = patches - patches.mean(dim=2, keepdim=True)
         deviation = (apart.square().mean(dim=2, keepdim=True) + FLAT**2).sqrt()
@@ -298,27 +306,20 @@ def smooth(maps: Tensor, side: int) -> Tensor:
     return nnf.avg_pool2d(maps[:, None], side, 1, side // 2, count_include_pad=False)[:, 0]
 
 
-def segment_orders(
-    units: int, segments: int, at_once: int, rounds: int, seed: int
-) -> tuple[Tensor, list[int]]:
-    """Cut units into segments at random and hide some segments at once, all in turn.
+def segment_orders(units: int, segments: int, rounds: int, seed: int) -> Tensor:
+    """Cut units into segments of one size at random, and give each segment its turn to stand first.
 
     Returns
     -------
-    orders : (rounds · segments, units) int64 tensor
-        Units, those that are seen first; each unit is hidden `at_once` · `rounds` times in all.
-    visible : list of int
-        How many are seen, one a row.
+    (rounds · segments, units) int64 tensor
+        Whatever number of segments at the end is hidden, over all rows each unit is hidden equally often.
     """
     random = np.random.default_rng(seed)
-    orders, visible = [], []
+    orders = []
     for _ in range(rounds):
-        parts = np.array_split(random.permutation(units), segments)
-        for first in range(segments):
-            turned = parts[first:] + parts[:first]
-            orders.append(np.concatenate(turned))
-            visible.append(sum(len(part) for part in turned[: segments - at_once]))
-    return torch.from_numpy(np.stack(orders)), visible
+        parts = random.permutation(units).reshape(segments, units // segments)
+        orders += [np.roll(parts, -first, axis=0).ravel() for first in range(segments)]
+    return torch.from_numpy(np.stack(orders))
 
 
 def hidden_units(order: Tensor, visible: int) -> Tensor:

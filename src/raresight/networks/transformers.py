@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from raresight.errors import DataError, OptionError
 
 
-def check_patches(side: int, patch: int, name: str) -> None:
-    """Refuse a side that whole patches do not fill.
+def check_patches(side: int, patch: int, name: str, option: str = "patch") -> None:
+    """Refuse a side that whole patches do not fill; `option` is what the detector calls their size.
 
     Raises
     ------
@@ -25,7 +25,7 @@ def check_patches(side: int, patch: int, name: str) -> None:
         If patches do not divide the side.
     """
     if patch < 1:
-        raise OptionError(f"{name}[patch={patch}] is too small; choose at least 1")
+        raise OptionError(f"{name}[{option}={patch}] is too small; choose at least 1")
     if side < patch:
         raise DataError(
             f"images of {side} × {side} pixels are smaller than {name}'s patches of {patch} × {patch}; "
@@ -35,7 +35,7 @@ def check_patches(side: int, patch: int, name: str) -> None:
         whole = [p for p in range(1, side + 1) if side % p == 0]
         nearest = min(whole, key=lambda p: abs(p - patch))
         raise OptionError(
-            f"{name}[patch={patch}] does not divide images of {side} × {side} pixels; choose {nearest}, "
+            f"{name}[{option}={patch}] does not divide images of {side} × {side} pixels; choose {nearest}, "
             "or another size of pixels"
         )
 
@@ -137,19 +137,19 @@ class VisionTransformer(nn.Module):
 
 
 def convolutional_stem(channels: int, width: int, patch: int) -> nn.Sequential:
-    """Build 3 × 3 convolutions of stride 2 that shrink by `patch`, the planes doubling up to `width`.
+    """Build pairs of 3 × 3 convolutions that shrink by `patch`, the planes doubling up to `width`.
 
     Returns
     -------
     torch.nn.Sequential
         (n, channels, h, w) → (n, width, h / patch, w / patch).
     """
-    halvings = patch.bit_length() - 1
     layers: list[nn.Module] = []
-    for left in range(halvings - 1, -1, -1):
+    for left in range(patch.bit_length() - 2, -1, -1):
         # Multiples of 8, see `raresight.networks.training.fast_layout`.
         planes = max(8, width // 2**left // 8 * 8)
-        layers += [nn.Conv2d(channels, planes, 3, 2, 1, bias=False), nn.BatchNorm2d(planes), nn.ReLU()]
+        for inner, stride in ((channels, 2), (planes, 1)):
+            layers += [nn.Conv2d(inner, planes, 3, stride, 1, bias=False), nn.BatchNorm2d(planes), nn.ReLU()]
         channels = planes
     return nn.Sequential(*layers)
 
