@@ -40,6 +40,26 @@ DETECTORS = Registry(
             "lesions found pixel by pixel, where masks of them are known",
             "Ronneberger et al. 2015",
         ),
+        "vit": Entry(
+            "raresight.detect.transformer:ViT",
+            "vision transformer with a convolutional stem, trained from scratch",
+            "Dosovitskiy et al. 2021",
+        ),
+        "swin": Entry(
+            "raresight.detect.transformer:Swin",
+            "shifted-window transformer, trained from scratch",
+            "Liu et al. 2021",
+        ),
+        "mae": Entry(
+            "raresight.detect.masked:MAE",
+            "one-class: masked autoencoder of ViT blocks; what it cannot redraw",
+            "He et al. 2022",
+        ),
+        "swin-mae": Entry(
+            "raresight.detect.masked:SwinMAE",
+            "one-class: masked autoencoder of shifted windows; what it cannot redraw",
+            "Xu et al. 2023",
+        ),
         "knn": Entry(
             "raresight.detect.memory:NearestNeighbours",
             "one-class: distance to the nearest normal rows",
