@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import raresight
 from raresight.cli.app import app
 from raresight.cli.console import guarded
 
@@ -67,7 +68,7 @@ def test_the_command_lines_defaults_are_the_librarys():
 
     defaults = {name: p.default for name, p in inspect.signature(command.compare).parameters.items()}
     assert tuple(defaults["thresholds"].split(",")) == DEFAULT_RULES == Protocol().thresholds
-    assert defaults["calibration"] == Protocol().calibration
+    assert defaults["calibration"] == inspect.signature(raresight.compare).parameters["calibration"].default
 
 
 def test_calibration_rules_and_prevalence_are_taken_from_the_command_line(

@@ -26,10 +26,28 @@ TINY: dict[str, dict[str, Any]] = {
     "f-anogan": {"latent": 8, "width": 4, "steps": 5, "encoder_steps": 10},
     "anogan": {"latent": 8, "width": 4, "steps": 5, "search_steps": 4},
     "transfer": {"stages": 1, "epochs": 6, "learning_rate": 1e-3},
+    "vit": {"pixels": 56, "patch": 8, "width": 32, "depth": 1, "epochs": 10, "learning_rate": 0.005},
+    "swin": {
+        "pixels": 56,
+        "width": 16,
+        "depths": (1, 2),
+        "heads": (1, 2),
+        "epochs": 6,
+        "learning_rate": 0.005,
+    },
+    "mae": {"patch": 14, "width": 32, "depth": 1, "decoder_width": 32, "epochs": 4, "segments": 4},
+    "swin-mae": {"patch": 7, "unit": 14, "width": 16, "depth": 1, "segments": 4, "epochs": 4},
 }
 """Detector → options; one that is quick by default needs none."""
 
-SEES: dict[str, str] = {"cnn": "pixels[size=56]", "unet": "pixels[size=56]"}
+SEES: dict[str, str] = {
+    "unet": "pixels[size=56]",
+    "cnn": "pixels[size=56]",
+    "vit": "pixels[size=56]",
+    "swin": "pixels[size=56]",
+    "mae": "pixels[size=56]",
+    "swin-mae": "pixels[size=56]",
+}
 """Detector → representation, where its own would be slow."""
 
 NO_HIGHER: set[str] = set()

@@ -45,6 +45,26 @@ DETECTORS = Registry(
             "pretrained network, its last stages or all of it trained further",
             "Yosinski et al. 2014; Tan & Le 2019",
         ),
+        "vit": Entry(
+            "raresight.detect.transformer:ViT",
+            "vision transformer with a convolutional stem, trained from scratch",
+            "Dosovitskiy et al. 2021",
+        ),
+        "swin": Entry(
+            "raresight.detect.transformer:Swin",
+            "shifted-window transformer, trained from scratch",
+            "Liu et al. 2021",
+        ),
+        "mae": Entry(
+            "raresight.detect.masked:MAE",
+            "one-class: masked autoencoder of ViT blocks; what it cannot redraw",
+            "He et al. 2022",
+        ),
+        "swin-mae": Entry(
+            "raresight.detect.masked:SwinMAE",
+            "one-class: masked autoencoder of shifted windows; what it cannot redraw",
+            "Xu et al. 2023",
+        ),
         "knn": Entry(
             "raresight.detect.memory:NearestNeighbours",
             "one-class: distance to the nearest normal rows",

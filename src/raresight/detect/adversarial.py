@@ -34,7 +34,7 @@ class AdversarialDetector(OneClassDetector):
     """
 
     sees = "pixels[size=56]"
-    takes: ClassVar[tuple[str, ...] | None] = ("pixels",)
+    takes = ("pixels",)
     network = True
     stochastic = True
     power: ClassVar[int] = 2
