@@ -41,7 +41,7 @@ PIXELS = np.random.default_rng(0).integers(0, 255, (5, 32, 32, 3), np.uint8)
 )
 def test_a_graph_is_read_in_its_own_layout(tmp_path, shape, axes):
     network = open_backbone(write_graph(tmp_path / "mean.onnx", shape, axes))
-    assert network.width == 3
+    assert network.shape == (3,)
     assert network.side == (32 if shape[1] == 32 else None)
     np.testing.assert_allclose(network(PIXELS), PIXELS.mean(axis=(1, 2)), rtol=1e-4)
     np.testing.assert_allclose(network(PIXELS.astype(np.uint16) * 257), network(PIXELS), rtol=1e-4)
