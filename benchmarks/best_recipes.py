@@ -86,7 +86,7 @@ def cells(metrics: dict, goals: dict[str, float]) -> list[str]:
     found = []
     for metric in goals:
         value = metrics[metric]
-        found.append(f"{value['value']:.3f} ({value['low']:.3f} – {value['high']:.3f})")
+        found.append(f"{value['mean']:.3f} ({value['low']:.3f} – {value['high']:.3f})")
     return found
 
 
@@ -109,7 +109,7 @@ def page(out: Path) -> str:
         for folder in (name, f"{name}-logistic"):
             if (out / folder / "metrics.json").exists():
                 for recipe in rs.Run(out / folder).metrics["recipes"]:
-                    lines.append(f"| `{recipe['id']}` | {' | '.join(cells(recipe['metrics'], goals))} |")
+                    lines.append(f"| `{recipe['recipe']}` | {' | '.join(cells(recipe['metrics'], goals))} |")
         lines.append(f"| wanted | {' | '.join(f'≥ {least:g}' for least in goals.values())} |")
         stamp = out / name / "seconds.txt"
         lines += ["", f"Took {float(stamp.read_text()) / 60:.0f} minutes." if stamp.exists() else "", ""]

@@ -80,7 +80,7 @@ def test_what_it_sees_follows_from_its_stages(stages, sees):
 
 def test_a_head_on_the_frozen_embedding():
     rng = np.random.default_rng(0)
-    X = rng.normal(3, 2, (200, 30)).astype(np.float32)
+    X = rng.normal(3, 2, (200, 8)).astype(np.float32)
     y = (X[:, 0] + X[:, 1] > 6).astype(int)
     detector = Transfer(stages=0, epochs=40, learning_rate=3e-3).fit(X[:150], y[:150])
     assert roc_auc_score(y[150:], detector.decision_function(X[150:])) > 0.9
