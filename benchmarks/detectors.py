@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/detectors.py [--data ../shared/data] [--work DIR] [--only NAME,…] [--write]
 
 Writes benchmarks/detectors.md and docs/figures/detectors.png. Sets: phantom:brain at three difficulties (600 images,
-30 % anomalies), and up to 750 images each of brain_tumor_yesno, brain_tumor_mri_4class and aptos2019. One split a set,
+30 % anomalies), and up to 600 images each of brain_tumor_yesno, brain_tumor_mri_4class and aptos2019. One split a set,
 2 : 1, patients and near duplicates on one side; no rebalancing; default settings. One process a cell, one thread; a
 cell that is in the work folder already is not made again, so that the benchmark can be cut short; --write only renders.
 """
@@ -31,7 +31,7 @@ SETS = {
     "brain_tumor_mri_4class": ("{data}/brain_tumor_mri_4class", "notumor"),
     "aptos2019": ("{data}/aptos2019", "No_DR"),
 }
-MOST = 750
+MOST = 600
 FOLDS = 3
 LIMIT = 900
 """Seconds after which a cell is given up."""
