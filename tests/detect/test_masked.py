@@ -72,10 +72,10 @@ def test_masks_in_one_batch_are_masks_one_by_one(make):
     x = torch.rand(3, 1, 32, 32)
     with torch.no_grad():
         each = [
-            masked.error(x, masked.orders[i : i + 1].expand(3, -1), masked.unmasked)
+            masked.residual(x, masked.orders[i : i + 1].expand(3, -1), masked.unmasked)
             for i in range(len(masked.orders))
         ]
-        torch.testing.assert_close(masked.error_map(x), sum(each) / masked.times)
+        torch.testing.assert_close(masked.residual_map(x), sum(each) / masked.times)
 
 
 def test_patches_go_back_where_they_came_from():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -15,21 +14,18 @@ from raresight.detect.network import image_shape, torch_scores
 from raresight.errors import DataError, OptionError
 from raresight.images.augment import Augmentation, find_augmentation
 from raresight.networks.masked import (
+    ErrorMap,
     Masked,
     MaskedSwin,
     MaskedViT,
     Redrawer,
-    TopError,
+    TopMean,
     mean_image,
-    smooth,
 )
 from raresight.networks.pixels import ImageNetwork, Pixels
 from raresight.networks.rows import ImageArray, ImageRows, Subset
 from raresight.networks.training import Schedule, find_device, local_seed, train_network
 from raresight.networks.transformers import check_heads, check_patches
-
-USUAL_ROWS = 256
-"""Normal training images by which each place's usual error is measured, at most."""
 
 
 class MaskedDetector(OneClassDetector):
@@ -37,20 +33,18 @@ class MaskedDetector(OneClassDetector):
 
     Trained on normal images, a share of whose patches is hidden at random; the loss is the squared error
     where they are. To score an image its patches are cut into segments, which are hidden in turn, so that
-    each patch is hidden equally often, and the errors add up to a map. The score is the mean of the highest
-    places of the smoothed map, each divided by what is usual there in normal training images.
+    each patch is hidden equally often; what is redrawn less what is there is averaged to a map. The score is
+    the mean of the highest absolute values of that map, smoothed, in deviations from the mean normal image.
 
     Attributes
     ----------
     network_ : ImageNetwork
         Of a `raresight.networks.masked.Masked`.
-    score_ : TopError
-        From error maps to scores.
     history_ : list of dict
         One an epoch: ``epoch, train_loss, valid_loss``.
     """
 
-    sees = "pixels[size=112]"
+    sees = "pixels[size=56]"
     takes = ("pixels",)
     network = True
     stochastic = True
@@ -117,7 +111,6 @@ class MaskedDetector(OneClassDetector):
             device=device,
             seed=self.random_state,
         )
-        self.score_ = TopError(self._usual(X, device), self.smoothing, self.top)
 
     def _check_options(self, units: int) -> None:
         name = type(self).__name__
@@ -148,27 +141,20 @@ class MaskedDetector(OneClassDetector):
         order = np.random.default_rng(self.random_state).permutation(len(X))
         return Subset(X, np.sort(order[count:])), Subset(X, np.sort(order[:count]))
 
-    def _usual(self, X: ImageArray, device: str) -> Tensor:
-        """Give the smoothed error of normal images at each place, a floor of its mean added."""
-        rows = np.linspace(0, len(X) - 1, min(len(X), USUAL_ROWS)).astype(np.int64)
-        maps = torch.from_numpy(torch_scores(ErrorMap(self.network_), Subset(X, rows), device=device)).float()
-        usual = smooth(maps, self.smoothing).mean(dim=0)
-        return usual + usual.mean().clamp_min(1e-9)
-
     def decision_function(self, X: ImageArray) -> NDArray[np.float64]:
         """Score (n, side, side, channels) images from 0 on."""
         return torch_scores(self.scorer(), X, device=find_device(self.device))
 
     def heatmap(self, X: ImageArray) -> NDArray[np.float32]:
-        """Give the smoothed error at each place over what is usual there, (n, side, side), from 0 on."""
+        """Give the error maps, (n, side, side), from 0 on, on the scale of `Masked`'s standardised images."""
         check_is_fitted(self, "network_")
-        maps = ErrorMap(self.network_, self.score_)
+        maps = ErrorMap(self.network_, self.smoothing)
         return torch_scores(maps, X, device=find_device(self.device)).astype(np.float32)
 
     def scorer(self) -> nn.Module:
         """Give the network from stored pixels to scores."""
         check_is_fitted(self, "network_")
-        return nn.Sequential(ErrorMap(self.network_), self.score_)
+        return nn.Sequential(ErrorMap(self.network_, self.smoothing), TopMean(self.top))
 
     @staticmethod
     def search_space(trial: Any) -> dict[str, Any]:
@@ -228,13 +214,13 @@ class MAE(MaskedDetector):
         decoder_width: int = 64,
         decoder_depth: int = 2,
         mask_ratio: float = 0.75,
-        segments: int = 4,
+        segments: int = 7,
         rounds: int = 1,
         norm_pix: bool = False,
         smoothing: int = 5,
         top: float = 0.03,
-        epochs: int = 60,
-        patience: int = 60,
+        epochs: int = 50,
+        patience: int = 50,
         batch_size: int = 16,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.05,
@@ -334,13 +320,13 @@ class SwinMAE(MaskedDetector):
         heads: int = 4,
         window: int = 7,
         mask_ratio: float = 0.75,
-        segments: int = 4,
+        segments: int = 7,
         rounds: int = 1,
         norm_pix: bool = False,
         smoothing: int = 5,
         top: float = 0.03,
-        epochs: int = 60,
-        patience: int = 60,
+        epochs: int = 50,
+        patience: int = 50,
         batch_size: int = 16,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.05,
@@ -395,27 +381,6 @@ class SwinMAE(MaskedDetector):
             heads=self.heads,
             window=self.window,
         )
-
-
-class ErrorMap(nn.Module):
-    """From stored pixels to error maps.
-
-    Parameters
-    ----------
-    network : ImageNetwork
-        Of a `raresight.networks.masked.Masked`.
-    score : TopError, optional
-        Given, the maps are smoothed and divided by what is usual.
-    """
-
-    def __init__(self, network: ImageNetwork, score: TopError | None = None) -> None:
-        super().__init__()
-        self.network, self.score = network, score
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(n, side, side, channels) → (n, side, side)."""
-        errors: Tensor = self.network.body.error_map(self.network.pixels(images))  # type: ignore[operator]
-        return errors if self.score is None else self.score.relative(errors)
 
 
 def _untargeted(images: ImageArray) -> ImageRows:

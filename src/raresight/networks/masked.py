@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from abc import abstractmethod
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from monai.networks.nets import MaskedAutoEncoderViT
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
-from raresight.networks.pixels import Pixels
+from raresight.networks.pixels import ImageNetwork, Pixels
 from raresight.networks.rows import ImageArray, blocks, read_block
 from raresight.networks.transformers import SwinStage
 
@@ -175,7 +176,7 @@ class MaskedSwin(Redrawer):
 
 
 class Masked(nn.Module):
-    """Masks images, has them redrawn, and gives the error where they were hidden.
+    """Masks images, has them redrawn, and compares what was hidden.
 
     Images are standardised first: less the mean training image, by the deviation from it. In training each
     image draws its own mask from torch's generator; otherwise the units are cut into fixed segments and these
@@ -234,29 +235,32 @@ class Masked(nn.Module):
     def forward(self, planes: Tensor) -> Tensor:
         """Give each image's mean error where it was hidden, (n,)."""
         if not self.training:
-            return self.error_map(planes).mean(dim=(1, 2))
+            return self.residuals(planes).square().mean(dim=(1, 2, 3, 4)) * self.orders.shape[0] / self.times
         seen = self.standardise(planes)
         order = torch.rand(len(seen), self.grid**2, device=seen.device).argsort(dim=1)
-        error = self.error(seen, order, self.visible)
-        return error.sum(dim=(1, 2)) / ((self.grid**2 - self.visible) * self.redrawer.unit**2)
+        error = self.residual(seen, order, self.visible).square().sum(dim=(1, 2, 3))
+        return error / ((self.grid**2 - self.visible) * self.redrawer.unit**2 * seen.shape[1])
 
-    def error_map(self, planes: Tensor) -> Tensor:
-        """Accumulate the squared error of hidden pixels over all segments, (n, side, side)."""
+    def residual_map(self, planes: Tensor) -> Tensor:
+        """Average what was redrawn less what is there over all masks, (n, channels, side, side)."""
+        return self.residuals(planes).sum(dim=1) / self.times
+
+    def residuals(self, planes: Tensor) -> Tensor:
+        """Give the residual under each fixed mask, (n, masks, channels, side, side)."""
         seen = self.standardise(planes)
         count, n = self.orders.shape[0], seen.shape[0]
         # All masks of all images in one batch: one pass in the exported graph, however many masks.
         many = seen[None].expand(count, *seen.shape).flatten(0, 1)
         order = self.orders[:, None].expand(count, n, self.grid**2).flatten(0, 1)
-        errors = self.error(many, order, self.unmasked)
-        return errors.view(count, n, *errors.shape[1:]).sum(dim=0) / self.times
+        apart = self.residual(many, order, self.unmasked)
+        return apart.view(count, n, *seen.shape[1:]).transpose(0, 1)
 
-    def error(self, seen: Tensor, order: Tensor, visible: int) -> Tensor:
-        """Squared error of each pixel, over the channels; 0 where it is seen."""
+    def residual(self, seen: Tensor, order: Tensor, visible: int) -> Tensor:
+        """Give what is redrawn less what is there, of standardised images; 0 where a pixel is seen."""
         unit = self.redrawer.unit
-        wanted = self.target(seen)
-        apart = (self.redrawer.redraw(seen, order, visible) - wanted).square().mean(dim=1)
-        hidden = to_planes(hidden_units(order, visible)[..., None].float(), self.grid, 1)[:, 0]
-        return apart * hidden.repeat_interleave(unit, 1).repeat_interleave(unit, 2)
+        hidden = to_planes(hidden_units(order, visible)[..., None].float(), self.grid, 1)
+        hidden = hidden.repeat_interleave(unit, 2).repeat_interleave(unit, 3)
+        return (self.redrawer.redraw(seen, order, visible) - self.target(seen)) * hidden
 
     def target(self, seen: Tensor) -> Tensor:
         """Give what is to be redrawn of standardised images, the same shape."""
@@ -268,42 +272,49 @@ class Masked(nn.Module):
         return to_planes(apart / deviation, self.grid, self.redrawer.unit)
 
 
-class TopError(nn.Module):
-    """The score of an error map: the mean of its highest places, each measured by what is usual there.
+class ErrorMap(nn.Module):
+    """From stored pixels to error maps: the absolute value of the smoothed residual, averaged over channels.
+
+    Smoothed before the absolute value is taken: noise and fine edges, redrawn now too dark and now too
+    bright, cancel out, where a lesion is off as a whole.
 
     Parameters
     ----------
-    usual : (side, side) tensor
-        Error of normal images at each place.
+    network : ImageNetwork
+        Of a `Masked`.
     smoothing : int
-        Side of the square, odd, over which errors are averaged.
-    top : float
-        Share of places whose mean is the score.
+        Side of the square, odd, over which residuals are averaged; beyond the edge nothing is counted.
     """
 
-    usual: Tensor
-
-    def __init__(self, usual: Tensor, smoothing: int, top: float) -> None:
+    def __init__(self, network: ImageNetwork, smoothing: int) -> None:
         super().__init__()
-        self.smoothing, self.top = smoothing, top
-        self.register_buffer("usual", usual)
+        self.network, self.smoothing = network, smoothing
 
-    def relative(self, errors: Tensor) -> Tensor:
-        """(n, side, side) → smoothed, the same shape."""
-        return smooth(errors, self.smoothing) / self.usual
-
-    def forward(self, errors: Tensor) -> Tensor:
-        """(n, side, side) → (n,)."""
-        flat = self.relative(errors).flatten(1)
-        count = max(1, round(self.top * flat.shape[1]))
-        return torch.topk(flat, count, dim=1).values.mean(dim=1)
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, side, side, channels) → (n, side, side), from 0 on."""
+        body = cast(Masked, self.network.body)
+        residual = body.residual_map(self.network.pixels(images))
+        side = self.smoothing
+        return nnf.avg_pool2d(residual, side, 1, side // 2, count_include_pad=False).abs().mean(dim=1)
 
 
-def smooth(maps: Tensor, side: int) -> Tensor:
-    """Average (n, h, w) over squares of an odd side; beyond the edge nothing is counted."""
-    if side == 1:
-        return maps
-    return nnf.avg_pool2d(maps[:, None], side, 1, side // 2, count_include_pad=False)[:, 0]
+class TopMean(nn.Module):
+    """The score of a map: the mean of its highest places.
+
+    Parameters
+    ----------
+    top : float
+        Their share of all places, above 0 and at most 1.
+    """
+
+    def __init__(self, top: float) -> None:
+        super().__init__()
+        self.top = top
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(n, h, w) → (n,)."""
+        flat = maps.flatten(1)
+        return torch.topk(flat, max(1, round(self.top * flat.shape[1])), dim=1).values.mean(dim=1)
 
 
 def segment_orders(units: int, segments: int, rounds: int, seed: int) -> Tensor:
