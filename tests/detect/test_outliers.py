@@ -59,7 +59,7 @@ def test_mahalanobis_on_fewer_components_leaves_the_rest_out():
 
 def test_ecod_is_the_papers_sum_of_tail_probabilities():
     X = np.array([[1.0, 1], [2, 1], [3, 2], [4, 9]], np.float32)
-    left = np.log(5 / 3) + np.log(5 / 3)  # of (1.5, 1): itself and one row are ≤ 1.5, itself and two are ≤ 1
+    # Of (1.5, 1): itself and one row are ≤ 1.5, itself and two are ≤ 1.
     left = np.log(5 / 2) + np.log(5 / 3)
     right = np.log(5 / 4) + np.log(5 / 5)
     scores = ECOD().fit(X).decision_function(np.array([[1.5, 1]], np.float32))

@@ -206,3 +206,13 @@ def test_no_ranking_is_claimed_of_random_training_with_too_few_repeats(made_up):
     made = summarise(predictions, thresholds, [], settings, resamples=300)
     assert {v["decision"] for v in made["verdicts"]} == {"inconclusive"}
     assert "ranking that is not decided, because" in made["effects"][0]["sentence"]
+
+
+def test_signs_within_brackets_do_not_split_a_recipes_name():
+    from raresight.evidence.names import split_id
+
+    found = split_id("vote[members=svm+rf]@cases[table=age+sex]+smote[neighbours=pixels]")
+    assert found["model"] == "vote[members=svm+rf]"
+    assert found["representation"] == "cases[table=age+sex]"
+    assert found["balance"] == "smote[neighbours=pixels]"
+    assert split_id("mine") == {"id": "mine", "model": "mine", "representation": "", "balance": ""}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +11,31 @@ MODELS = {
     "svm": "SVM",
     "rf": "Random forest",
     "logistic": "Logistic regression",
+    "boosting": "Gradient boosting",
+    "vote": "Voting",
+    "transfer": "Fine-tuned network",
+    "vit": "Vision transformer",
+    "swin": "Swin transformer",
+    "unet": "U-Net",
+    "fusion": "Fusion",
+    "knn": "Nearest neighbours",
+    "mahalanobis": "Mahalanobis distance",
+    "padim": "PaDiM",
+    "patchcore": "PatchCore",
+    "ocsvm": "One-class SVM",
+    "iforest": "Isolation forest",
+    "ecod": "ECOD",
+    "deep-sad": "Deep SAD",
+    "ae": "Autoencoder",
+    "vae": "Variational autoencoder",
+    "dae": "Denoising autoencoder",
+    "ceae": "Context-encoding autoencoder",
+    "cevae": "ceVAE",
+    "perceptual-ae": "Perceptual autoencoder",
+    "mae": "Masked autoencoder",
+    "swin-mae": "Swin masked autoencoder",
+    "f-anogan": "f-AnoGAN",
+    "anogan": "AnoGAN",
 }
 """Titles of models whose name is not what a table's reader would expect; others are called by name."""
 
@@ -43,9 +69,15 @@ def data_title(name: str) -> str:
 
 def split_id(recipe: str) -> dict[str, str]:
     """Read ``model@representation+balance``; what is not in the id is empty."""
-    front, _, balance = recipe.partition("+")
-    model, _, representation = front.partition("@")
-    return {"id": recipe, "model": model, "representation": representation, "balance": balance}
+    # Options stand in brackets and may hold either sign: vote[members=svm+rf]@embedding+smote.
+    front, *balance = re.split(r"\+(?![^\[\]]*\])", recipe, maxsplit=1)
+    model, *representation = re.split(r"@(?![^\[\]]*\])", front, maxsplit=1)
+    return {
+        "id": recipe,
+        "model": model,
+        "representation": "".join(representation),
+        "balance": "".join(balance),
+    }
 
 
 def titles(recipes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
