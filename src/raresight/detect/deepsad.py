@@ -32,7 +32,7 @@ class DeepSAD(Detector):
     its inverse (eta = 1). With no anomaly among the training rows it is Deep SVDD. The score is the distance.
     Here it stands on a frozen network's features, where the paper trains a convolutional network on pixels;
     so the paper's pretraining as an autoencoder is an option, and off: with it the AUROC on ``phantom:brain``
-    of difficulty .5 (n=600, anomalies=0.3, 3 folds) was .686, without .727; the choice was made on these folds.
+    of difficulty .5 (n=600, anomalies=0.3, 3 folds) was .686, without .727, chosen on these folds.
 
     Source: Ruff et al., "Deep semi-supervised anomaly detection", ICLR 2020; Ruff et al., "Deep one-class
     classification", ICML 2018.
