@@ -54,7 +54,7 @@ TASKS = {
     ),
     "grades": Task(
         "aptos2019",
-        ("No_DR",),
+        (),
         "transfer[augmentation=fundus,epochs=6,head=ordinal]",
         (FUNDUS,),
         {"quadratic_kappa": 0.85},
