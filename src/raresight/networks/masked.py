@@ -233,27 +233,28 @@ class Masked(nn.Module):
         return (planes - self.mean) / self.std
 
     def forward(self, planes: Tensor) -> Tensor:
-        """Give each image's mean error where it was hidden, (n,)."""
-        if not self.training:
-            return self.residuals(planes).square().mean(dim=(1, 2, 3, 4)) * self.orders.shape[0] / self.times
+        """Give each image's mean squared error where it was hidden, (n,): the loss.
+
+        In training by a random mask; else by one of the fixed masks, another for each image of a batch.
+        """
         seen = self.standardise(planes)
-        order = torch.rand(len(seen), self.grid**2, device=seen.device).argsort(dim=1)
-        error = self.residual(seen, order, self.visible).square().sum(dim=(1, 2, 3))
-        return error / ((self.grid**2 - self.visible) * self.redrawer.unit**2 * seen.shape[1])
+        units, visible = self.grid**2, self.visible if self.training else self.unmasked
+        if self.training:
+            order = torch.rand(len(seen), units, device=seen.device).argsort(dim=1)
+        else:
+            order = self.orders[torch.arange(len(seen), device=seen.device) % len(self.orders)]
+        error = self.residual(seen, order, visible).square().sum(dim=(1, 2, 3))
+        return error / ((units - visible) * self.redrawer.unit**2 * seen.shape[1])
 
     def residual_map(self, planes: Tensor) -> Tensor:
         """Average what was redrawn less what is there over all masks, (n, channels, side, side)."""
-        return self.residuals(planes).sum(dim=1) / self.times
-
-    def residuals(self, planes: Tensor) -> Tensor:
-        """Give the residual under each fixed mask, (n, masks, channels, side, side)."""
         seen = self.standardise(planes)
         count, n = self.orders.shape[0], seen.shape[0]
         # All masks of all images in one batch: one pass in the exported graph, however many masks.
         many = seen[None].expand(count, *seen.shape).flatten(0, 1)
         order = self.orders[:, None].expand(count, n, self.grid**2).flatten(0, 1)
         apart = self.residual(many, order, self.unmasked)
-        return apart.view(count, n, *seen.shape[1:]).transpose(0, 1)
+        return apart.view(count, n, *seen.shape[1:]).sum(dim=0) / self.times
 
     def residual(self, seen: Tensor, order: Tensor, visible: int) -> Tensor:
         """Give what is redrawn less what is there, of standardised images; 0 where a pixel is seen."""
