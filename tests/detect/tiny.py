@@ -15,11 +15,16 @@ from raresight.spec import parse_spec
 
 TINY: dict[str, dict[str, Any]] = {
     "rf": {"n_estimators": 20},
+    **{
+        name: {"width": 8, "latent": 16, "epochs": 6, "batch_size": 8}
+        for name in ("ae", "vae", "ceae", "cevae")
+    },
+    "dae": {"width": 8, "epochs": 4, "batch_size": 8},
     "cnn": {"pixels": 56, "width": 8, "members": 1, "epochs": 5, "learning_rate": 0.01},
 }
 """Detector → options; one that is quick by default needs none."""
 
-SEES: dict[str, str] = {"cnn": "pixels[size=56]"}
+SEES: dict[str, str] = dict.fromkeys(("cnn", "ae", "vae", "dae", "ceae", "cevae"), "pixels[size=56]")
 """Detector → representation, where its own would be slow."""
 
 NO_HIGHER: set[str] = set()

@@ -20,5 +20,30 @@ DETECTORS = Registry(
             "one-class: distance to the nearest normal rows",
             "Bergman et al. 2020",
         ),
+        "ae": Entry(
+            "raresight.detect.autoencoders:ConvolutionalAutoencoder",
+            "one-class: autoencoder with a dense code",
+            "Baur et al. 2021",
+        ),
+        "vae": Entry(
+            "raresight.detect.autoencoders:VariationalAutoencoder",
+            "one-class: variational autoencoder",
+            "Kingma & Welling 2014; Baur et al. 2021",
+        ),
+        "dae": Entry(
+            "raresight.detect.autoencoders:DenoisingAutoencoder",
+            "one-class: takes coarse noise off images",
+            "Kascenas et al. 2022",
+        ),
+        "ceae": Entry(
+            "raresight.detect.autoencoders:ContextAutoencoder",
+            "one-class: autoencoder that fills in overwritten squares",
+            "Zimmerer et al. 2018",
+        ),
+        "cevae": Entry(
+            "raresight.detect.autoencoders:ContextVariationalAutoencoder",
+            "one-class: both, errors weighed by a gradient",
+            "Zimmerer et al. 2018",
+        ),
     },
 )
