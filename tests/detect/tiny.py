@@ -19,15 +19,18 @@ TINY: dict[str, dict[str, Any]] = {
         name: {"width": 8, "latent": 16, "epochs": 6, "batch_size": 8}
         for name in ("ae", "vae", "ceae", "cevae")
     },
+    "perceptual-ae": {"pixels": 56, "latent": 16, "epochs": 4, "batch_size": 8},
     "dae": {"width": 8, "epochs": 4, "batch_size": 8},
     "cnn": {"pixels": 56, "width": 8, "members": 1, "epochs": 5, "learning_rate": 0.01},
 }
 """Detector → options; one that is quick by default needs none."""
 
-SEES: dict[str, str] = dict.fromkeys(("cnn", "ae", "vae", "dae", "ceae", "cevae"), "pixels[size=56]")
+SEES: dict[str, str] = dict.fromkeys(
+    ("cnn", "ae", "vae", "dae", "ceae", "cevae", "perceptual-ae"), "pixels[size=56]"
+)
 """Detector → representation, where its own would be slow."""
 
-NO_HIGHER: set[str] = set()
+NO_HIGHER: set[str] = {"cevae"}
 """One-class detectors that a few steps of training leave too blunt to rank even inverted images."""
 
 

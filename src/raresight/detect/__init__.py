@@ -45,5 +45,10 @@ DETECTORS = Registry(
             "one-class: both, errors weighed by a gradient",
             "Zimmerer et al. 2018",
         ),
+        "perceptual-ae": Entry(
+            "raresight.detect.perceptual:PerceptualAutoencoder",
+            "one-class: autoencoder judged by pretrained features",
+            "Shvetsova et al. 2021",
+        ),
     },
 )

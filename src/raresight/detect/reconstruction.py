@@ -103,18 +103,20 @@ class ReconstructionDetector(OneClassDetector):
     def _train(
         self, network: ImageNetwork, train: ImageRows, held: ImageRows, device: str
     ) -> list[dict[str, float]]:
+        return self._epochs(network, train, held, device, self.epochs)
+
+    def _epochs(
+        self, network: ImageNetwork, train: ImageRows, held: ImageRows, device: str, epochs: int
+    ) -> list[dict[str, float]]:
         return train_network(
             network,
             train,
             held,
             criterion=own_loss,
-            schedule=self._schedule(self.epochs),
+            schedule=Schedule(epochs, self.patience, self.batch_size, self.learning_rate, self.weight_decay),
             device=device,
             seed=self.random_state,
         )
-
-    def _schedule(self, epochs: int) -> Schedule:
-        return Schedule(epochs, self.patience, self.batch_size, self.learning_rate, self.weight_decay)
 
     def _parts(self, X: ImageArray, held: ImageArray | None) -> tuple[ImageArray, ImageArray]:
         """Give the rows to train on, and those that say when to stop."""
