@@ -30,7 +30,7 @@ SEES: dict[str, str] = dict.fromkeys(
 )
 """Detector → representation, where its own would be slow."""
 
-NO_HIGHER: set[str] = {"cevae"}
+NO_HIGHER: set[str] = {"cevae", "dae"}
 """One-class detectors that a few steps of training leave too blunt to rank even inverted images."""
 
 

@@ -21,6 +21,9 @@ LEVELS = 3
 BLOCKS = (2, 4, 10)
 """Blocks of lite0 whose maps are compared: at 112 pixels 24 × 28², 40 × 14² and 112 × 7²."""
 
+LEAST_SIDE = 56
+"""Smaller images are enlarged for lite0, whose maps would otherwise shrink to nothing."""
+
 
 class GrowingAutoencoder(nn.Module):
     """A convolutional autoencoder with a dense code whose outer stages are added one after the other.
@@ -143,6 +146,9 @@ class Features(nn.Module):
         ]
 
     def _maps(self, planes: Tensor) -> list[Tensor]:
+        by = -(-LEAST_SIDE // min(planes.shape[2:]))
+        if by > 1:
+            planes = nnf.interpolate(planes, scale_factor=float(by), mode="bilinear")
         colour = planes.expand(-1, 3, -1, -1)
         return self.trunk.maps((colour * 255 - 127) / 128, BLOCKS)
 
