@@ -22,6 +22,12 @@ TINY: dict[str, dict[str, Any]] = {
     "padim": {"features": 30},
     "vote": {"members": "svm+logistic+boosting"},
     "unet": {"width": 8, "units": 1, "epochs": 6, "batch_size": 4, "learning_rate": 0.01},
+    **{
+        name: {"width": 8, "latent": 16, "epochs": 6, "batch_size": 8}
+        for name in ("ae", "vae", "ceae", "cevae")
+    },
+    "perceptual-ae": {"pixels": 56, "latent": 16, "epochs": 4, "batch_size": 8},
+    "dae": {"width": 8, "epochs": 4, "batch_size": 8},
     "cnn": {"pixels": 56, "width": 8, "members": 1, "epochs": 5, "learning_rate": 0.01},
     "f-anogan": {"latent": 8, "width": 4, "steps": 5, "encoder_steps": 10},
     "anogan": {"latent": 8, "width": 4, "steps": 5, "search_steps": 4},
@@ -40,17 +46,13 @@ TINY: dict[str, dict[str, Any]] = {
 }
 """Detector → options; one that is quick by default needs none."""
 
-SEES: dict[str, str] = {
-    "unet": "pixels[size=56]",
-    "cnn": "pixels[size=56]",
-    "vit": "pixels[size=56]",
-    "swin": "pixels[size=56]",
-    "mae": "pixels[size=56]",
-    "swin-mae": "pixels[size=56]",
-}
+SEES: dict[str, str] = dict.fromkeys(
+    ("unet", "cnn", "vit", "swin", "mae", "swin-mae", "ae", "vae", "dae", "ceae", "cevae", "perceptual-ae"),
+    "pixels[size=56]",
+)
 """Detector → representation, where its own would be slow."""
 
-NO_HIGHER: set[str] = set()
+NO_HIGHER: set[str] = {"cevae", "dae"}
 """One-class detectors that a few steps of training leave too blunt to rank even inverted images."""
 
 

@@ -106,5 +106,35 @@ DETECTORS = Registry(
             "one-class: WGAN-GP of normal images, searched for the nearest",
             "Schlegl et al. 2017",
         ),
+        "ae": Entry(
+            "raresight.detect.autoencoders:ConvolutionalAutoencoder",
+            "one-class: autoencoder with a dense code",
+            "Baur et al. 2021",
+        ),
+        "vae": Entry(
+            "raresight.detect.autoencoders:VariationalAutoencoder",
+            "one-class: variational autoencoder",
+            "Kingma & Welling 2014; Baur et al. 2021",
+        ),
+        "dae": Entry(
+            "raresight.detect.autoencoders:DenoisingAutoencoder",
+            "one-class: takes coarse noise off images",
+            "Kascenas et al. 2022",
+        ),
+        "ceae": Entry(
+            "raresight.detect.autoencoders:ContextAutoencoder",
+            "one-class: autoencoder that fills in overwritten squares",
+            "Zimmerer et al. 2018",
+        ),
+        "cevae": Entry(
+            "raresight.detect.autoencoders:ContextVariationalAutoencoder",
+            "one-class: both, errors weighed by a gradient",
+            "Zimmerer et al. 2018",
+        ),
+        "perceptual-ae": Entry(
+            "raresight.detect.perceptual:PerceptualAutoencoder",
+            "one-class: autoencoder judged by pretrained features",
+            "Shvetsova et al. 2021",
+        ),
     },
 )

@@ -1,0 +1,354 @@
+"""Networks that learn to redraw normal images, and how far a redrawn image lies from the one seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, cast, get_args
+
+import torch
+from monai.networks.nets import UNet, VarAutoEncoder
+from torch import Generator, Tensor, nn
+from torch.nn import functional as nnf
+
+from raresight.errors import OptionError
+
+ErrorKind = Literal["l1", "l2", "ssim"]
+
+SMOOTHING = 1 / 28
+"""Deviation of the Gaussian that error maps are smoothed by, as a share of the side: 2 pixels of 56."""
+
+SSIM_SIGMA = 1.5
+SSIM_CONSTANTS = (0.01**2, 0.03**2)
+"""The window's deviation and the constants of Wang et al. 2004, for values of 0 to 1."""
+
+SLOPE = 0.2
+"""Of the leaky rectifiers."""
+
+
+def blur(maps: Tensor, sigma: float) -> Tensor:
+    """Smooth (n, c, h, w) maps by a Gaussian of `sigma` pixels; the border is repeated outwards."""
+    reach = max(1, round(3 * sigma))
+    at = torch.arange(-reach, reach + 1, dtype=maps.dtype, device=maps.device)
+    window = torch.exp(-at.square() / (2 * sigma**2))
+    window = window / window.sum()
+    channels = maps.shape[1]
+    down = window.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
+    padded = nnf.pad(maps, (reach, reach, reach, reach), mode="replicate")
+    return nnf.conv2d(nnf.conv2d(padded, down, groups=channels), down.transpose(2, 3), groups=channels)
+
+
+def dissimilarity(seen: Tensor, made: Tensor) -> Tensor:
+    """One minus the structural similarity of (n, c, h, w) images at each pixel, 0 to 2.
+
+    Source: Wang, Bovik, Sheikh & Simoncelli, "Image quality assessment: from error visibility to structural
+    similarity", IEEE Transactions on Image Processing 2004.
+    """
+    a, b = blur(seen, SSIM_SIGMA), blur(made, SSIM_SIGMA)
+    spread_a = blur(seen.square(), SSIM_SIGMA) - a.square()
+    spread_b = blur(made.square(), SSIM_SIGMA) - b.square()
+    both = blur(seen * made, SSIM_SIGMA) - a * b
+    level, contrast = SSIM_CONSTANTS
+    likeness = (2 * a * b + level) * (2 * both + contrast)
+    return 1 - likeness / ((a.square() + b.square() + level) * (spread_a + spread_b + contrast))
+
+
+ERRORS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l1": lambda seen, made: (seen - made).abs(),
+    "l2": lambda seen, made: (seen - made).square(),
+    "ssim": dissimilarity,
+}
+
+
+def find_error(kind: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """Give the function from two (n, c, h, w) images to the error at each pixel; else `OptionError`."""
+    if kind not in ERRORS:
+        raise OptionError(f"unknown score {kind!r}; choose one of: {', '.join(get_args(ErrorKind))}")
+    return ERRORS[kind]
+
+
+def row_mean(maps: Tensor) -> Tensor:
+    """(n, …) → (n,)."""
+    return maps.flatten(1).mean(dim=1)
+
+
+class DenseAutoencoder(VarAutoEncoder):  # type: ignore[misc]
+    """MONAI's variational autoencoder, redrawing an image as the mean image plus what its code says.
+
+    Three strided convolutions, a dense code, three transposed convolutions. The last of them starts at zero,
+    so that training starts from the mean image.
+
+    Parameters
+    ----------
+    mean : (channels, height, width) float32 tensor
+        Of the training images; the sides are multiples of 8.
+    latent : int
+        Length of the code.
+    width : int
+        Feature maps of the first stage; the other two have twice as many.
+    """
+
+    centre: Tensor
+
+    def __init__(self, mean: Tensor, latent: int, width: int) -> None:
+        super().__init__(
+            spatial_dims=2,
+            in_shape=tuple(mean.shape),
+            out_channels=len(mean),
+            latent_size=latent,
+            channels=(width, 2 * width, 2 * width),
+            strides=(2, 2, 2),
+            norm="batch",
+            act=("leakyrelu", {"negative_slope": SLOPE}),
+            use_sigmoid=False,
+            use_mean_at_inference=True,
+        )
+        self.register_buffer("centre", mean[None])
+        for parameter in self.decode[-1].parameters():
+            nn.init.zeros_(parameter)
+
+    def encode_forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, c, h, w) → mean and log variance of the code, (n, latent) each.
+
+        MONAI's own wants feature maps that lie in memory channel by channel; in training they may not.
+        """
+        flat = self.encode(x - self.centre).flatten(1)
+        return self.mu(flat), self.logvar(flat)
+
+    def redraw(self, codes: Tensor) -> Tensor:
+        """(n, latent) → (n, c, h, w), about 0 to 1."""
+        return cast(Tensor, self.decode_forward(codes, use_sigmoid=False)) + self.centre
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Redraw (n, c, h, w) images from the mean of their codes."""
+        return self.redraw(self.encode_forward(x)[0])
+
+    def divergence(self, mean: Tensor, log_variance: Tensor) -> Tensor:
+        """Kullback-Leibler divergence of a code's distribution from the standard normal one, (n,)."""
+        return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(dim=1)
+
+    def divergence_gradient(self, x: Tensor) -> Tensor:
+        """Gradient of the divergence with respect to (n, c, h, w) images, in evaluation mode.
+
+        Written out as a backward pass through the encoder, since an exported graph has no automatic one.
+        """
+        slopes: list[Tensor] = []
+        maps = x - self.centre
+        for block in self.encode:
+            maps = block.adn.N(block.conv(maps))
+            slopes.append(torch.where(maps > 0, 1.0, SLOPE))
+            maps = block.adn.A(maps)
+        flat = maps.flatten(1)
+        mean, log_variance = self.mu(flat), self.logvar(flat)
+        back = mean @ self.mu.weight + 0.5 * (log_variance.exp() - 1) @ self.logvar.weight
+        gradient: Tensor = back.view(maps.shape)
+        for block, slope in zip(reversed(self.encode), reversed(slopes), strict=True):
+            norm = block.adn.N
+            scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+            gradient = nnf.conv_transpose2d(
+                gradient * slope * scale.view(1, -1, 1, 1),
+                block.conv.weight,
+                stride=2,
+                padding=1,
+                output_padding=1,
+            )
+        return gradient
+
+
+class Denoiser(nn.Module):
+    """MONAI's U-Net of three levels, which says what to take away from an image; at first nothing.
+
+    Parameters
+    ----------
+    channels : int
+        Of the images, 1 or 3.
+    width : int
+        Feature maps of the first level, then twice and four times as many.
+    """
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        last = nn.Conv2d(width, channels, 3, padding=1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(cast(Tensor, last.bias))
+        self.noise = nn.Sequential(
+            nn.Conv2d(channels, width, 3, padding=1),
+            UNet(
+                spatial_dims=2,
+                in_channels=width,
+                out_channels=width,
+                channels=(width, 2 * width, 4 * width),
+                strides=(2, 2),
+                norm="batch",
+                act=("leakyrelu", {"negative_slope": SLOPE}),
+            ),
+            nn.LeakyReLU(SLOPE),
+            last,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Clean (n, c, h, w) images, the sides being multiples of 4."""
+        return x + cast(Tensor, self.noise(x))
+
+
+class Redrawing(nn.Module):
+    """Base of what is trained: its output is its own loss, so that each kind can have another.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        From (n, c, h, w) images to redrawn ones.
+    error : {"l1", "l2", "ssim"}
+        What `maps` shows, and what training makes small; for "ssim" training takes "l1", which settles the
+        level of the grey values too.
+    """
+
+    def __init__(self, network: nn.Module, error: str) -> None:
+        super().__init__()
+        self.network = network
+        self.error = find_error(error)
+        self.miss = find_error("l1" if error == "ssim" else error)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """(n, c, h, w) images → (n,) losses."""
+        return row_mean(self.miss(planes, self.network(self.spoilt(planes))))
+
+    def spoilt(self, planes: Tensor) -> Tensor:
+        """Give what the network sees in training in place of the image; here the image."""
+        return planes
+
+    def maps(self, planes: Tensor) -> Tensor:
+        """(n, c, h, w) images → (n, 1, h, w) errors, smoothed, higher = more anomalous."""
+        return blur(self.raw_maps(planes), planes.shape[-1] * SMOOTHING)
+
+    def raw_maps(self, planes: Tensor) -> Tensor:
+        """(n, c, h, w) images → (n, 1, h, w) errors."""
+        return self.error(planes, self.network(planes)).mean(dim=1, keepdim=True)
+
+    def draws(self) -> Generator:
+        """Give the source of chance: torch's own in training; always the same draws in evaluation."""
+        seed = int(torch.randint(2**31, (1,))) if self.training else 0
+        return Generator().manual_seed(seed)
+
+
+class Variational(Redrawing):
+    """Codes are drawn from a distribution that is held near the standard normal one.
+
+    Parameters
+    ----------
+    network : DenseAutoencoder
+    error : str
+    beta : float
+        Weight of the divergence, whose sum is divided by the number of values in an image.
+    """
+
+    network: DenseAutoencoder
+
+    def __init__(self, network: DenseAutoencoder, error: str, beta: float) -> None:
+        super().__init__(network, error)
+        self.beta = beta
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """(n, c, h, w) images → (n,) negative evidence bounds, up to a constant and per value."""
+        mean, log_variance = self.network.encode_forward(planes)
+        drawn = self.network.redraw(self.network.reparameterize(mean, log_variance))
+        divergence = self.network.divergence(mean, log_variance) / planes[0].numel()
+        return row_mean(self.miss(planes, drawn)) + self.beta * divergence
+
+
+class ContextEncoding(Redrawing):
+    """Squares of the image are overwritten, and the whole is to be redrawn.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    error : str
+    squares : int
+        An image, each of a side of 10 % to 25 % of the image's and of one random grey value.
+    """
+
+    def __init__(self, network: nn.Module, error: str, squares: int = 3) -> None:
+        super().__init__(network, error)
+        self.squares = squares
+
+    def spoilt(self, planes: Tensor) -> Tensor:
+        """Overwrite squares."""
+        return masked(planes, self.squares, self.draws())
+
+
+class ContextVariational(Variational):
+    """Half the loss is variational, half context encoding; maps weigh errors by a gradient."""
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """(n, c, h, w) images → (n,) losses."""
+        context = self.miss(planes, self.network(masked(planes, 3, self.draws())))
+        return 0.5 * super().forward(planes) + 0.5 * row_mean(context)
+
+    def raw_maps(self, planes: Tensor) -> Tensor:
+        """Error times the size of the divergence's gradient, (n, 1, h, w)."""
+        gradient = self.network.divergence_gradient(planes).abs().mean(dim=1, keepdim=True)
+        return super().raw_maps(planes) * gradient
+
+
+class Denoising(Redrawing):
+    """Coarse Gaussian noise lies on the foreground and is to be taken away.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    error : str
+    noise : float
+        Its deviation, of grey values of 0 to 1.
+    cells : int
+        It is drawn on a grid of so many cells a side, enlarged and shifted at random.
+    """
+
+    background = 0.02
+    """Grey value up to which a pixel is background."""
+
+    def __init__(self, network: nn.Module, error: str, noise: float, cells: int = 16) -> None:
+        super().__init__(network, error)
+        self.noise, self.cells = noise, cells
+
+    def spoilt(self, planes: Tensor) -> Tensor:
+        """Add the noise."""
+        n, channels, height, width = planes.shape
+        draws = self.draws()
+        coarse = torch.randn(n, channels, self.cells, self.cells, generator=draws) * self.noise
+        shift = [int(torch.randint(side, (1,), generator=draws)) for side in (height, width)]
+        fine = nnf.interpolate(coarse, size=(height, width), mode="bilinear").roll(shift, dims=(2, 3))
+        shown = planes.mean(dim=1, keepdim=True) > self.background
+        return planes + fine.to(planes.device) * shown
+
+
+def masked(planes: Tensor, squares: int, draws: Generator) -> Tensor:
+    """Overwrite squares of each of (n, c, h, w) images by random grey values."""
+    spoilt = planes.clone()
+    side = min(planes.shape[2:])
+    for image in spoilt:
+        for _ in range(squares):
+            size = int(torch.randint(side // 10, side // 4 + 1, (1,), generator=draws))
+            top, left = (int(torch.randint(s - size + 1, (1,), generator=draws)) for s in image.shape[1:])
+            image[:, top : top + size, left : left + size] = float(torch.rand(1, generator=draws))
+    return spoilt
+
+
+class TopShare(nn.Module):
+    """The mean of an error map's highest values: a small lesion is not drowned by the rest of the image.
+
+    Parameters
+    ----------
+    body : torch.nn.Module
+        Has ``maps``, from images to (n, 1, h, w).
+    share : float
+        Of the pixels, above 0 to 1.
+    """
+
+    def __init__(self, body: Redrawing, share: float) -> None:
+        super().__init__()
+        self.body, self.share = body, share
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """(n, c, h, w) → (n,)."""
+        values = self.body.maps(planes).flatten(1)
+        highest = max(1, round(self.share * values.shape[1]))
+        return values.topk(highest, dim=1).values.mean(dim=1)
