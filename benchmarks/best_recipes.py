@@ -55,7 +55,7 @@ TASKS = {
     "grades": Task(
         "aptos2019",
         ("No_DR",),
-        "transfer[augmentation=fundus,epochs=6,head=ordinal]",
+        "transfer[augmentation=fundus,epochs=6]",
         (FUNDUS,),
         {"quadratic_kappa": 0.85},
         multiclass=True,
