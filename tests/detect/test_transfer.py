@@ -78,6 +78,12 @@ def test_what_it_sees_follows_from_its_stages(stages, sees):
     assert recipe.network
 
 
+@pytest.mark.parametrize("balance", ["smote[blend=pixels]", "deepsmote"])
+def test_maps_are_not_made_of_synthetic_images(balance):
+    with pytest.raises(OptionError, match="learns from trunk as it is kept"):
+        make_recipes(["transfer"], [balance])
+
+
 def test_a_head_on_the_frozen_embedding():
     rng = np.random.default_rng(0)
     X = rng.normal(3, 2, (200, 8)).astype(np.float32)

@@ -87,6 +87,12 @@ def check_balance(balance: Spec, detector: Any, seen: Spec) -> None:
         )
     _check_cases(balance, spaces, getattr(sampler, "images", False), seen)
     blend = spaces.get("blend")
+    drawn = getattr(sampler, "images", False) or (blend is not None and blend.name != seen.name)
+    if drawn and detector.network and seen.name != "pixels":
+        raise OptionError(
+            f"{balance.name} makes images, and {type(detector).__name__} learns from {seen.name} as it is "
+            "kept; leave out blend, or choose a network that learns from pixels"
+        )
     if blend is not None and blend.name not in ("pixels", LATENT, seen.name):
         raise OptionError(
             f"rows blended as {blend} cannot be turned into {seen}, which {type(detector).__name__} sees; "
