@@ -48,14 +48,14 @@ TASKS = {
     "retinopathy": Task(
         "aptos2019",
         ("No_DR",),
-        "transfer[augmentation=fundus,epochs=6]",
+        "transfer[augmentation=fundus,epochs=4]",
         (FUNDUS,),
         {"accuracy": 0.975, "auroc": 0.995},
     ),
     "grades": Task(
         "aptos2019",
         (),
-        "transfer[augmentation=fundus,epochs=6,head=ordinal]",
+        "transfer[augmentation=fundus,epochs=4]",
         (FUNDUS,),
         {"quadratic_kappa": 0.85},
         multiclass=True,

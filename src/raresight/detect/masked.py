@@ -169,6 +169,10 @@ class MaskedDetector(OneClassDetector):
 class MAE(MaskedDetector):
     """What MONAI's masked autoencoder of ViT blocks, trained on normal images, cannot redraw.
 
+    On one of five grouped folds, on which `smoothing` and `top` were chosen too (so the figures flatter), the
+    AUROC was .83 on ``phantom:brain?n=600&anomalies=0.1&difficulty=0.5`` (370 normal images to train on, some
+    12 anomalies, 77 s) and .87 on brain_tumor_yesno (67 normal images to train on, 18 s).
+
     Source: He, Chen, Xie, Li, Dollár & Girshick, "Masked autoencoders are scalable vision learners", CVPR
     2022.
 
@@ -275,7 +279,9 @@ class SwinMAE(MaskedDetector):
 
     The paper that raresight follows names Rashmi et al., "Ano-swinMAE: transformer-based autoencoder for
     unsupervised brain anomaly detection" (2024), which hides parts of a brain MRI in turn and adds up the
-    errors. Source: Xu, Dai, Liu, Chen, Sun & Gao, "Swin MAE: masked autoencoders for small datasets",
+    errors. On one grouped fold of brain_tumor_yesno (67 normal images to train on) the AUROC was .90, with
+    50 epochs, 4 heads and the `smoothing` and `top` chosen for `MAE`; on the phantom it is not measured yet.
+    Source: Xu, Dai, Liu, Chen, Sun & Gao, "Swin MAE: masked autoencoders for small datasets",
     Computers in Biology and Medicine 161 (2023).
 
     Parameters
@@ -315,9 +321,9 @@ class SwinMAE(MaskedDetector):
         *,
         patch: int = 4,
         unit: int = 8,
-        width: int = 48,
+        width: int = 32,
         depth: int = 2,
-        heads: int = 4,
+        heads: int = 2,
         window: int = 7,
         mask_ratio: float = 0.75,
         segments: int = 7,
@@ -325,8 +331,8 @@ class SwinMAE(MaskedDetector):
         norm_pix: bool = False,
         smoothing: int = 5,
         top: float = 0.03,
-        epochs: int = 50,
-        patience: int = 50,
+        epochs: int = 40,
+        patience: int = 40,
         batch_size: int = 16,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.05,
