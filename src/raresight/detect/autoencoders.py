@@ -8,11 +8,11 @@ from raresight.detect.reconstruction import CodeDetector, ReconstructionDetector
 from raresight.networks.reconstruction import (
     ContextEncoding,
     ContextVariational,
-    Denoiser,
     Denoising,
     Redrawing,
     Variational,
 )
+from raresight.networks.redrawers import Denoiser
 
 
 class ConvolutionalAutoencoder(CodeDetector):
@@ -89,7 +89,7 @@ validation_fraction, device, random_state
         pixels: int = 56,
         width: int = 32,
         latent: int = 128,
-        beta: float = 0.1,
+        beta: float = 0.01,
         score: str = "ssim",
         top: float = 0.02,
         epochs: int = 40,
@@ -223,8 +223,8 @@ validation_fraction, device, random_state
 class ContextVariationalAutoencoder(CodeDetector):
     """A variational autoencoder and a context encoder in one; errors are weighed by a gradient.
 
-    A pixel's score is its error times the size of the gradient, with respect to it, of the code's divergence
-    from the standard normal distribution; the exported graph holds that gradient's backward pass.
+    A pixel's score is its error times the size of the gradient, with respect to it, of the squared error plus
+    `beta` times the code's divergence; the exported graph holds that gradient's backward pass.
     Source: Zimmerer, Kohl, Petersen, Isensee & Maier-Hein, "Context-encoding variational autoencoder for
     unsupervised anomaly detection", arXiv 1812.05941 (2018).
 
@@ -245,7 +245,7 @@ validation_fraction, device, random_state
         pixels: int = 56,
         width: int = 32,
         latent: int = 128,
-        beta: float = 0.1,
+        beta: float = 0.01,
         score: str = "ssim",
         top: float = 0.02,
         epochs: int = 40,

@@ -15,11 +15,8 @@ from raresight.detect.base import OneClassDetector
 from raresight.detect.network import image_shape, torch_scores
 from raresight.errors import DataError, OptionError
 from raresight.networks.pixels import ImageNetwork, Pixels
-from raresight.networks.reconstruction import (
-    DenseAutoencoder,
-    Redrawing,
-    TopShare,
-)
+from raresight.networks.reconstruction import Redrawing, TopShare
+from raresight.networks.redrawers import DenseAutoencoder
 from raresight.networks.rows import ImageArray, ImageRows, Subset, blocks, read_block
 from raresight.networks.training import BLOCK, Schedule, find_device, local_seed, train_network
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 import torch
-from monai.networks.nets import UNet, VarAutoEncoder
 from torch import Generator, Tensor, nn
 from torch.nn import functional as nnf
 
 from raresight.errors import OptionError
+from raresight.networks.redrawers import DenseAutoencoder
 
 ErrorKind = Literal["l1", "l2", "ssim"]
 
@@ -20,9 +20,6 @@ SMOOTHING = 1 / 28
 SSIM_SIGMA = 1.5
 SSIM_CONSTANTS = (0.01**2, 0.03**2)
 """The window's deviation and the constants of Wang et al. 2004, for values of 0 to 1."""
-
-SLOPE = 0.2
-"""Of the leaky rectifiers."""
 
 
 def blur(maps: Tensor, sigma: float) -> Tensor:
@@ -69,125 +66,6 @@ def find_error(kind: str) -> Callable[[Tensor, Tensor], Tensor]:
 def row_mean(maps: Tensor) -> Tensor:
     """(n, …) → (n,)."""
     return maps.flatten(1).mean(dim=1)
-
-
-class DenseAutoencoder(VarAutoEncoder):  # type: ignore[misc]
-    """MONAI's variational autoencoder, redrawing an image as the mean image plus what its code says.
-
-    Three strided convolutions, a dense code, three transposed convolutions. The last of them starts at zero,
-    so that training starts from the mean image.
-
-    Parameters
-    ----------
-    mean : (channels, height, width) float32 tensor
-        Of the training images; the sides are multiples of 8.
-    latent : int
-        Length of the code.
-    width : int
-        Feature maps of the first stage; the other two have twice as many.
-    """
-
-    centre: Tensor
-
-    def __init__(self, mean: Tensor, latent: int, width: int) -> None:
-        super().__init__(
-            spatial_dims=2,
-            in_shape=tuple(mean.shape),
-            out_channels=len(mean),
-            latent_size=latent,
-            channels=(width, 2 * width, 2 * width),
-            strides=(2, 2, 2),
-            norm="batch",
-            act=("leakyrelu", {"negative_slope": SLOPE}),
-            use_sigmoid=False,
-            use_mean_at_inference=True,
-        )
-        self.register_buffer("centre", mean[None])
-        for parameter in self.decode[-1].parameters():
-            nn.init.zeros_(parameter)
-
-    def encode_forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, c, h, w) → mean and log variance of the code, (n, latent) each.
-
-        MONAI's own wants feature maps that lie in memory channel by channel; in training they may not.
-        """
-        flat = self.encode(x - self.centre).flatten(1)
-        return self.mu(flat), self.logvar(flat)
-
-    def redraw(self, codes: Tensor) -> Tensor:
-        """(n, latent) → (n, c, h, w), about 0 to 1."""
-        return cast(Tensor, self.decode_forward(codes, use_sigmoid=False)) + self.centre
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Redraw (n, c, h, w) images from the mean of their codes."""
-        return self.redraw(self.encode_forward(x)[0])
-
-    def divergence(self, mean: Tensor, log_variance: Tensor) -> Tensor:
-        """Kullback-Leibler divergence of a code's distribution from the standard normal one, (n,)."""
-        return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(dim=1)
-
-    def divergence_gradient(self, x: Tensor) -> Tensor:
-        """Gradient of the divergence with respect to (n, c, h, w) images, in evaluation mode.
-
-        Written out as a backward pass through the encoder, since an exported graph has no automatic one.
-        """
-        slopes: list[Tensor] = []
-        maps = x - self.centre
-        for block in self.encode:
-            maps = block.adn.N(block.conv(maps))
-            slopes.append(torch.where(maps > 0, 1.0, SLOPE))
-            maps = block.adn.A(maps)
-        flat = maps.flatten(1)
-        mean, log_variance = self.mu(flat), self.logvar(flat)
-        back = mean @ self.mu.weight + 0.5 * (log_variance.exp() - 1) @ self.logvar.weight
-        gradient: Tensor = back.view(maps.shape)
-        for block, slope in zip(reversed(self.encode), reversed(slopes), strict=True):
-            norm = block.adn.N
-            scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-            gradient = nnf.conv_transpose2d(
-                gradient * slope * scale.view(1, -1, 1, 1),
-                block.conv.weight,
-                stride=2,
-                padding=1,
-                output_padding=1,
-            )
-        return gradient
-
-
-class Denoiser(nn.Module):
-    """MONAI's U-Net of three levels, which says what to take away from an image; at first nothing.
-
-    Parameters
-    ----------
-    channels : int
-        Of the images, 1 or 3.
-    width : int
-        Feature maps of the first level, then twice and four times as many.
-    """
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__()
-        last = nn.Conv2d(width, channels, 3, padding=1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(cast(Tensor, last.bias))
-        self.noise = nn.Sequential(
-            nn.Conv2d(channels, width, 3, padding=1),
-            UNet(
-                spatial_dims=2,
-                in_channels=width,
-                out_channels=width,
-                channels=(width, 2 * width, 4 * width),
-                strides=(2, 2),
-                norm="batch",
-                act=("leakyrelu", {"negative_slope": SLOPE}),
-            ),
-            nn.LeakyReLU(SLOPE),
-            last,
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Clean (n, c, h, w) images, the sides being multiples of 4."""
-        return x + cast(Tensor, self.noise(x))
 
 
 class Redrawing(nn.Module):
@@ -284,9 +162,10 @@ class ContextVariational(Variational):
         return 0.5 * super().forward(planes) + 0.5 * row_mean(context)
 
     def raw_maps(self, planes: Tensor) -> Tensor:
-        """Error times the size of the divergence's gradient, (n, 1, h, w)."""
-        gradient = self.network.divergence_gradient(planes).abs().mean(dim=1, keepdim=True)
-        return super().raw_maps(planes) * gradient
+        """Error times the size of the loss's gradient, smoothed, (n, 1, h, w)."""
+        gradient = self.network.loss_gradient(planes, self.beta).abs().mean(dim=1, keepdim=True)
+        # Unsmoothed, it shows the strides of the convolutions rather than the image.
+        return super().raw_maps(planes) * blur(gradient, planes.shape[-1] * SMOOTHING)
 
 
 class Denoising(Redrawing):
