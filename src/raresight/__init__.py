@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from raresight.evidence.judge import Judgement, judge
     from raresight.evidence.published_table import check_table
     from raresight.evidence.ranking import BalanceRanking, rank_balances
+    from raresight.experiment.auto import AutoSearch, auto_compare
     from raresight.experiment.run import Run
     from raresight.experiment.runner import compare
     from raresight.experiment.sweep import Sweep, compare_imbalances
@@ -42,6 +43,8 @@ _HOMES = {
     "Judgement": "raresight.evidence.judge",
     "Audit": "raresight.audit.audit",
     "audit_images": "raresight.audit.audit",
+    "AutoSearch": "raresight.experiment.auto",
+    "auto_compare": "raresight.experiment.auto",
     "BalanceRanking": "raresight.evidence.ranking",
     "Manifest": "raresight.images.manifest",
     "Run": "raresight.experiment.run",
@@ -73,6 +76,7 @@ _HOMES = {
 
 __all__ = [
     "Audit",
+    "AutoSearch",
     "BalanceRanking",
     "DataError",
     "ImageError",
@@ -87,6 +91,7 @@ __all__ = [
     "RunError",
     "Sweep",
     "audit_images",
+    "auto_compare",
     "check_table",
     "compare",
     "compare_imbalances",
