@@ -15,7 +15,9 @@ from pathlib import Path
 import raresight as rs
 
 HERE = Path(__file__).parent
-PHANTOM = "phantom:brain?n=300&anomalies=0.3&difficulty=0.2&modalities=t1,flair&slices=1"
+PHANTOM = "phantom:brain?n=300&anomalies=0.3&difficulty={}&modalities=t1,flair&slices=1&missing={}"
+SETTINGS = ((0.2, 0.0), (0.2, 0.2), (0.4, 0.0), (0.4, 0.2))
+"""Difficulty of the lesions, and share of images and markers that are missing."""
 TABLE = "table=marker+age+sex"
 SPACES = {
     "all": f"cases[{TABLE}]",
@@ -28,25 +30,26 @@ SPACES = {
 def main() -> None:
     """Compare, judge and write."""
     lines = ["# Fusion against each block alone", "", "`python benchmarks/fusion.py`"]
-    for missing in (0, 0.2):
+    for difficulty, missing in SETTINGS:
+        phantom = PHANTOM.format(difficulty, missing)
         start = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             run = rs.compare(
-                rs.load(f"{PHANTOM}&missing={missing}"),
+                rs.load(phantom),
                 ["fusion"],
                 ["none"],
                 representation=list(SPACES.values()),
                 workers=1,
                 out=f"{folder}/run",
             )
-            lines += _section(run.predictions, missing, time.perf_counter() - start)
+            lines += _section(run.predictions, phantom, time.perf_counter() - start)
     (HERE / "fusion.md").write_text("\n".join(lines) + "\n")
 
 
-def _section(predictions, missing: float, seconds: float) -> list[str]:
+def _section(predictions, phantom: str, seconds: float) -> list[str]:
     from sklearn.metrics import roc_auc_score
 
-    told = ["", f"## {missing:.0%} missing", "", f"`{PHANTOM}&missing={missing}`: {seconds:.0f} s.", ""]
+    told = ["", f"## `{phantom}`", "", f"{seconds:.0f} s.", ""]
     ids = list(predictions["recipe"].unique())
     for recipe in ids:
         own = predictions[predictions["recipe"] == recipe]

@@ -44,3 +44,18 @@ def test_missing_images_are_tolerated_by_every_way_of_fusing(model, balance, tmp
 def test_what_the_set_does_not_have_is_refused(space, said):
     with pytest.raises(OptionError, match=said):
         make_recipes(["fusion"], ["none"], space)[0].fit(store(), np.arange(60), 0)
+
+
+def test_together_they_find_more_than_each_alone(tmp_path):
+    import raresight as rs
+
+    images = rs.load(
+        "phantom:brain?n=150&anomalies=0.4&difficulty=0.1&modalities=t1,flair&slices=1&missing=0.1"
+    )
+    spaces = ["cases[table=marker]", "cases[modalities=t1]", "cases[modalities=none,table=marker]"]
+    run = rs.compare(
+        images, ["fusion"], ["none"], representation=spaces, folds=3, workers=1, out=tmp_path / "run"
+    )
+    auroc = [row["metrics"]["auroc"]["mean"] for row in run.metrics["recipes"]]
+    assert auroc[0] > 0.85
+    assert auroc[0] > max(auroc[1:]) + 0.03

@@ -85,13 +85,16 @@ class Perceptual(Redrawing):
     ----------
     network : GrowingAutoencoder
     features : Features
+    relative : bool
+        Whether the map, like the loss, is divided by ‖f(x)‖₁ of the image.
     """
 
     network: GrowingAutoencoder
 
-    def __init__(self, network: GrowingAutoencoder, features: Features) -> None:
+    def __init__(self, network: GrowingAutoencoder, features: Features, *, relative: bool = True) -> None:
         super().__init__(network, "l1")
         self.features = features
+        self.relative = relative
 
     def train(self, mode: bool = True) -> Perceptual:
         """Turn training on or off; the pretrained part is never trained."""
@@ -109,10 +112,12 @@ class Perceptual(Redrawing):
         return torch.stack(losses).mean(dim=0)
 
     def raw_maps(self, planes: Tensor) -> Tensor:
-        """Relative distances of the features, enlarged and averaged over the blocks, (n, 1, h, w)."""
+        """Distances of the features, enlarged and averaged over the blocks, (n, 1, h, w)."""
         found = []
         for a, b in zip(self.features(planes), self.features(self.network(planes)), strict=True):
-            apart = (a - b).abs().mean(dim=1, keepdim=True) / row_mean(a.abs()).view(-1, 1, 1, 1)
+            apart = (a - b).abs().mean(dim=1, keepdim=True)
+            if self.relative:
+                apart = apart / row_mean(a.abs()).view(-1, 1, 1, 1)
             found.append(nnf.interpolate(apart, size=planes.shape[2:], mode="bilinear"))
         return torch.stack(found).mean(dim=0)
 
