@@ -35,8 +35,8 @@ class Transfer(NetworkClassifier):
     normalisation keeps the statistics of ImageNet. Source: Yosinski, Clune, Bengio & Lipson, "How
     transferable are features in deep neural networks?", NeurIPS 2014; Tan & Le, "EfficientNet", ICML 2019.
 
-    With few images it overfits soon: on a fold of brain_tumor_yesno fifteen epochs to the end gave AUROC .876,
-    ten that stop after three without a better validation loss .944. Hence the defaults.
+    With few images it overfits soon: on a fold of brain_tumor_yesno fifteen epochs to the end gave AUROC
+    .876, ten that stop after three without a better validation loss .944. Hence the defaults.
 
     Parameters
     ----------
