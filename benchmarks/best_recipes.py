@@ -1,11 +1,11 @@
-"""The best honest recipe found for three tasks, cross-validated with near duplicates in one fold.
+"""The best recipe found for three tasks, cross-validated with near duplicates in one fold.
 
     .venv/bin/python benchmarks/best_recipes.py [--data ../shared/data] [--out runs/best-recipes] [--only NAME,…] [--write]
 
 Runs what is not finished yet (cut short, it goes on fold by fold where it was; about two hours on two idle cores, nearly
 all of it for aptos2019) and writes benchmarks/best_recipes.md; --write only renders what is there. Beside each recipe
-stands the frozen lite0 embedding with logistic regression, on the same folds. Settings were chosen on the first folds
-named in the page, never on all of them.
+stands the frozen lite0 embedding with logistic regression, on the same folds. Settings were chosen with a look at the folds
+named in the page.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import platform
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
 
 import raresight as rs
 
@@ -44,13 +47,6 @@ TASKS = {
         "transfer",
         ("trunk[stages=3]",),
         {"accuracy": 0.93, "auroc": 0.97},
-    ),
-    "retinopathy": Task(
-        "aptos2019",
-        ("No_DR",),
-        "transfer[augmentation=fundus,epochs=4]",
-        (FUNDUS,),
-        {"accuracy": 0.975, "auroc": 0.995},
     ),
     "grades": Task(
         "aptos2019",
@@ -81,6 +77,32 @@ def run(name: str, task: Task, data: Path, out: Path) -> rs.Run:
     return found
 
 
+def retinopathy(out: Path) -> list[str]:
+    """Tell DR from normal by the graded run's own probabilities, and judge it against the yardstick's."""
+    frames = []
+    for folder, recipe in (("grades-logistic", "logistic"), ("grades", "transfer")):
+        table = rs.Run(out / folder).predictions
+        healthy = table["probability_0"].clip(1e-9, 1 - 1e-9)
+        frame = table[["row", "fold", "group"]].assign(recipe=recipe, label=(table["label"] > 0).astype(int))
+        frames.append(frame.assign(score=np.log((1 - healthy) / healthy), probability=1 - healthy))
+    judged = rs.judge(pd.concat(frames), baseline="logistic")
+    goals = {"accuracy": 0.975, "auroc": 0.995}
+    lines = [
+        "## retinopathy (aptos2019): DR against normal",
+        "",
+        "From the same predictions: one less the probability of the grade 0, cut at .5. Both recipes learned from the five "
+        "grades, so from finer labels than the two classes.",
+        "",
+        f"| recipe | {' | '.join(NAMES[m] for m in goals)} |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {row['recipe']} | {' | '.join(cells(row['metrics'], goals))} |" for row in judged.metrics[::-1]
+    ]
+    lines += [f"| wanted | {' | '.join(f'≥ {least:g}' for least in goals.values())} |", ""]
+    return [*lines, *(f"- {v['sentence']}" for v in judged.verdicts), ""]
+
+
 def cells(metrics: dict, goals: dict[str, float]) -> list[str]:
     """Show each metric with its interval."""
     found = []
@@ -96,7 +118,9 @@ def page(out: Path) -> str:
         "# Best recipes",
         "",
         f"`benchmarks/best_recipes.py`, {os.cpu_count()} cores ({platform.machine()}). Five folds, near duplicates in one fold; "
-        "out-of-fold predictions at the detector's own threshold; 95 % intervals.",
+        "out-of-fold predictions at the detector's own threshold; 95 % intervals. How long was measured while other programs ran. "
+        "Settings were chosen with a look at folds 0 and 1 of brain_tumor_yesno (epochs and patience) and at fold 0 of "
+        "aptos2019 (6 epochs there; 4 here, to save time), all of them test folds here too: a little optimistic.",
         "",
     ]
     for name, task in TASKS.items():
@@ -113,6 +137,8 @@ def page(out: Path) -> str:
         lines.append(f"| wanted | {' | '.join(f'≥ {least:g}' for least in goals.values())} |")
         stamp = out / name / "seconds.txt"
         lines += ["", f"Took {float(stamp.read_text()) / 60:.0f} minutes." if stamp.exists() else "", ""]
+        if name == "grades":
+            lines += retinopathy(out)
     return "\n".join(lines)
 
 

@@ -88,7 +88,7 @@ def test_a_head_on_the_frozen_embedding():
     rng = np.random.default_rng(0)
     X = rng.normal(3, 2, (200, 8)).astype(np.float32)
     y = (X[:, 0] + X[:, 1] > 6).astype(int)
-    detector = Transfer(stages=0, epochs=40, learning_rate=3e-3).fit(X[:150], y[:150])
+    detector = Transfer(stages=0, epochs=40, patience=40, learning_rate=3e-3).fit(X[:150], y[:150])
     assert roc_auc_score(y[150:], detector.decision_function(X[150:])) > 0.9
 
 
@@ -103,7 +103,7 @@ def spots(n, seed=0):
 
 @pytest.mark.parametrize("backbone", ["lite0", "monai:resnet18"])
 def test_a_whole_network_is_trained_from_pixels(backbone):
-    detector = Transfer(backbone=backbone, stages="all", pixels=48, epochs=8, learning_rate=3e-4)
+    detector = Transfer(backbone=backbone, stages="all", pixels=48, epochs=8, patience=8, learning_rate=3e-4)
     detector.fit(*spots(40))
     assert roc_auc_score((fresh := spots(30, 1))[1], detector.decision_function(fresh[0])) > 0.8
 
@@ -118,7 +118,9 @@ def graded(n, seed=0):
 
 
 def test_ordered_classes_get_one_severity():
-    detector = Transfer(stages=0, head="ordinal", epochs=20, learning_rate=1e-3).fit(*graded(400))
+    detector = Transfer(stages=0, head="ordinal", epochs=20, patience=20, learning_rate=1e-3).fit(
+        *graded(400)
+    )
     X, grade = graded(200, seed=1)
     logits = detector.decision_function(X)
     assert logits.shape == (200, 4)
