@@ -23,7 +23,8 @@ from raresight.balance import SAMPLERS
 from raresight.balance.base import SelectingSampler
 from raresight.balance.costs import Cost
 from raresight.balance.neighbours import Gram
-from raresight.balance.plan import SynthesisPlan
+from raresight.balance.plan import SynthesisPlan, no_synthesis
+from raresight.balance.resampling import NoSampler
 from raresight.errors import OptionError
 from raresight.evidence.thresholds import parse_rule
 from raresight.images.store import ImageStore
@@ -167,6 +168,8 @@ class Balancing:
             The training rows in it.
         y : (n,) int array
         """
+        if isinstance(self.sampler, NoSampler):
+            return no_synthesis(np.arange(len(y)), y)  # of one class, too: a one-class detector's normal rows
         if getattr(self.sampler, "images", False):
             found: SynthesisPlan = self.sampler.plan(self._canvas(X), y, groups=self.groups)
             return found
