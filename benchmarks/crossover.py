@@ -31,6 +31,7 @@ ARMS = {
     "mahalanobis": ("one-class", "none"),
     "knn": ("one-class", "none"),
     "patchcore": ("one-class", "none"),
+    "iforest": ("one-class", "none"),
     "deep-sad": ("few labels", "none"),
     "logistic": ("supervised", "none"),
     "svm": ("supervised", "none"),

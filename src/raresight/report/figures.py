@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -109,7 +110,9 @@ def metrics_figure(material: Material, palette: Palette, *, narrow: bool = False
         Panels below one another, for a phone.
     """
     places = _places(material.recipes)
-    tall = 0.25 * (places[-1] + 1) + 0.75
+    labels = [wrapped(material.titles[recipe["recipe"]]) for recipe in material.recipes]
+    lines = max(label.count("\n") + 1 for label in labels)
+    tall = (0.11 + 0.14 * lines) * (places[-1] + 1) + 0.75
     size = (4.3, tall * len(material.names) + 0.5) if narrow else (10.2, tall + 0.6)
     figure = Figure(size, layout="constrained")
     grid = (len(material.names), 1) if narrow else (1, len(material.names))
@@ -118,6 +121,7 @@ def metrics_figure(material: Material, palette: Palette, *, narrow: bool = False
     left = _lower_limit(material)
     for panel, name in zip(panels, material.names, strict=True):
         _metric_panel(panel, name, material, look, palette, places)
+        panel.set_yticks(places, labels)
         panel.set_xlim(left, 1.0 + 0.02 * (1 - left))
         panel.set_ylim(places[-1] + 0.6, -0.6)
     handles = _published_handle(material, palette)
@@ -139,11 +143,9 @@ def _metric_panel(
     panel.set_axisbelow(True)
     panel.spines["left"].set_visible(False)
     panel.tick_params(axis="y", length=0)
-    panel.set_yticks(places, [material.titles[r["recipe"]] for r in material.recipes])
     panel.xaxis.set_major_formatter(lambda value, _: decimal(value, 1))
     panel.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
-    for label in panel.get_yticklabels():
-        label.set_color(palette.ink)
+    panel.tick_params(axis="y", labelcolor=palette.ink)
     for place, recipe in zip(places, material.recipes, strict=True):
         cell, style = recipe["metrics"][name], look[recipe["recipe"]]
         if cell["low"] is not None:
@@ -154,6 +156,11 @@ def _metric_panel(
         place = places[[r["recipe"] for r in material.recipes].index(row["recipe"])]
         if name in row["cells"]:
             panel.plot(row["cells"][name]["published"], place, "x", color=palette.ink, markersize=6, zorder=4)
+
+
+def wrapped(label: str, width: int = 30) -> str:
+    """Break a recipe's name where its options are too long for one line of an axis."""
+    return "\n".join(textwrap.wrap(label.replace(",", ", "), width)) if len(label) > width else label
 
 
 def _places(recipes: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -315,7 +322,7 @@ def _legend(
         value = decimal(values[recipe["recipe"]]) if values else ""
         handle = Line2D([], [], **_marker(style, 5.5), color=style.colour, linewidth=1.6)
         handle.set_linestyle((0, style.dashes) if style.dashes else "-")
-        handle.set_label(f"{material.titles[recipe['recipe']]}  {value}".rstrip())
+        handle.set_label(f"{wrapped(material.titles[recipe['recipe']], 44)}  {value}".rstrip())
         handles.append(handle)
     columns = 2 if len(handles) > 1 else 1
     title = f"Recipe, {METRICS[metric].title}" if metric else "Recipe"
