@@ -19,9 +19,10 @@ from raresight.images.load import load
 from raresight.images.masks import reduced_masks
 from raresight.images.store import ImageStore, build_store
 from raresight.networks.rows import MapRows
-from raresight.networks.unet import LesionLoss, top_mean, unet
+from raresight.networks.unet import LesionLoss, Standardised, unet
+from raresight.networks.windows import Windows, lesion_rates
 
-QUICK = "width=8,units=1,epochs=14,batch_size=4,learning_rate=0.01"
+QUICK = "epochs=3,batch_size=8,window=32,learning_rate=0.01"
 
 
 @cache
@@ -42,7 +43,7 @@ def pair() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def quick(**more) -> UNet:
-    return UNet(width=8, units=1, batch_size=4, learning_rate=0.01, **{"epochs": 2} | more)
+    return UNet(batch_size=8, learning_rate=0.01, window=32, **{"epochs": 2} | more)
 
 
 def test_it_finds_lesions_in_new_images():
@@ -80,27 +81,58 @@ def test_copies_carry_their_masks():
 
 @pytest.mark.parametrize("balance", ["smote", "mixup", "focal[gamma=1]"])
 def test_only_rows_with_masks_can_be_balanced(balance):
-    if balance.startswith("focal"):
-        assert make_recipes(["unet"], [balance])
-        return
-    with pytest.raises(OptionError, match="learns from masks; it takes none"):
+    with pytest.raises(OptionError, match="UNet learns from masks; it takes none|which UNet has not"):
         make_recipes(["unet"], [balance])
 
 
-def test_a_cost_with_a_loss_of_its_own_takes_the_images_part():
-    odds = torch.zeros(2, 1, 4, 4)
-    maps = torch.zeros(2, 1, 4, 4)
-    plain, other = (LesionLoss(0.1, 1.0, loss)(odds, maps) for loss in (None, lambda a, b: 7 + 0 * a[:, 0]))
-    torch.testing.assert_close(plain, torch.full((2,), 2 * float(np.log(2))))
-    torch.testing.assert_close(other, torch.full((2,), 7 + float(np.log(2))))
+def test_an_unknown_lesion_counts_for_nothing():
+    odds = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    maps = torch.zeros(2, 1, 8, 8)
+    maps[0, 0, 2:5, 2:5] = 1
+    alone = LesionLoss()(odds[:1], maps[:1])
+    maps[1] = -1
+    both = LesionLoss()(odds, maps)
+    assert both[1] == 0
+    torch.testing.assert_close(both[0], alone[0])
 
 
-def test_an_unknown_lesion_counts_by_the_images_score_only():
-    odds = torch.randn(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    score = top_mean(odds, 0.1)
-    unknown = LesionLoss(0.1, 0.5)(odds, torch.full((1, 1, 8, 8), -1.0))
-    torch.testing.assert_close(unknown, 0.5 * torch.nn.functional.softplus(-score))
-    assert torch.equal(score, odds.flatten().topk(6).values.mean()[None])
+def test_a_perfect_map_costs_nothing():
+    maps = torch.zeros(1, 1, 8, 8)
+    maps[0, 0, 2:5, 2:5] = 1
+    assert LesionLoss()(40 * maps - 20, maps).item() < 1e-3
+    assert LesionLoss()(20 - 40 * maps, maps).item() > 10
+
+
+def test_brightness_of_the_whole_image_says_nothing():
+    images = np.zeros((1, 32, 32, 1), np.uint8)
+    images[0, 8:24, 8:24, 0] = np.random.default_rng(0).integers(60, 110, (16, 16))
+    network = Standardised(np.uint8)
+    plain, bright = (network(torch.from_numpy(image)) for image in (images, images * 2))
+    torch.testing.assert_close(plain[..., 8:24, 8:24], bright[..., 8:24, 8:24], atol=0.1, rtol=0)
+
+
+def test_windows_hold_the_lesion():
+    _, _, masks = pair()
+    maps = torch.from_numpy(masks[1::2, None] / 255).float()
+    windows, generator = Windows(16), torch.Generator().manual_seed(0)
+    theta = windows.place(None, maps, generator)
+    seen = move(maps, theta, mode="nearest", padding="border", size=windows.size(maps))
+    assert seen.shape == (12, 1, 16, 16)
+    assert (seen.flatten(1).sum(dim=1) >= 12).all()
+    assert theta[:, :, 2].unique(dim=0).shape[0] == 12
+
+
+def test_a_window_as_large_as_the_image_is_the_image():
+    maps = torch.zeros(3, 1, 24, 32)
+    theta = Windows(99).place(None, maps, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(theta, torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]).expand(3, 2, 3))
+
+
+def test_half_of_the_windows_are_of_lesions():
+    ill = torch.tensor([True, True, False, False, False, True])
+    known = torch.tensor([True, True, True, True, True, False])
+    rates = lesion_rates(ill, known)
+    torch.testing.assert_close(rates.tolist(), [0.25, 0.25, 1 / 6, 1 / 6, 1 / 6, 0.0])
 
 
 def test_maps_move_with_their_images():
@@ -117,7 +149,7 @@ def test_maps_move_with_their_images():
 def test_rows_give_one_map_an_image():
     X, _, masks = pair()
     known = np.arange(24) != 3
-    _, truth = MapRows(X, masks, known)[[1, 3]]
+    _, truth = MapRows(X, masks, known, masks.any(axis=(1, 2)))[[1, 3]]
     assert truth["maps"].shape == (2, 1, 32, 32)
     assert np.array_equal(truth["maps"][0, 0].numpy(), masks[1] / 255)
     assert (truth["maps"][1] == -1).all()
@@ -156,7 +188,7 @@ def test_masks_that_cannot_be_used_are_refused(change, message):
         quick().fit(X, y, masks=change(masks, y))
 
 
-@pytest.mark.parametrize("options", [{"top": 0}, {"image_weight": -1}, {"width": 0}, {"dropout": 1}])
+@pytest.mark.parametrize("options", [{"top": 0}, {"window": 8}, {"width": 0}, {"dropout": 1}])
 def test_options_out_of_range_are_refused(options):
     X, y, masks = pair()
     name = next(iter(options))

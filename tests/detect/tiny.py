@@ -21,7 +21,7 @@ TINY: dict[str, dict[str, Any]] = {
     "patchcore": {"coreset": 200},
     "padim": {"features": 30},
     "vote": {"members": "svm+logistic+boosting"},
-    "unet": {"width": 8, "units": 1, "epochs": 6, "batch_size": 4, "learning_rate": 0.01},
+    "unet": {"epochs": 2, "window": 32, "learning_rate": 0.01},
     **{
         name: {"width": 8, "latent": 16, "epochs": 6, "batch_size": 8}
         for name in ("ae", "vae", "ceae", "cevae")

@@ -70,7 +70,7 @@ def check_balance(balance: Spec, detector: Any, seen: Spec) -> None:
     if getattr(sampler, "rule", None) is not None:
         parse_rule(sampler.rule)
     needs = getattr(sampler, "needs", None)
-    if (needs == "network" and not detector.network) or (needs == "logits" and not detector.logits):
+    if (needs == "network" and "loss" not in detector.get_params()) or (needs == "logits" and not detector.logits):
         what = "a loss of its own" if needs == "network" else "log odds for a score"
         raise OptionError(
             f"{balance.name} needs a detector with {what}, which {type(detector).__name__} has not; "
@@ -79,7 +79,7 @@ def check_balance(balance: Spec, detector: Any, seen: Spec) -> None:
     if detector.masks and not isinstance(sampler, (SelectingSampler, Cost)):
         raise OptionError(
             f"{balance.name} makes images whose lesions nobody marked, and {type(detector).__name__} learns "
-            "from masks; it takes none, random-over, random-under and costs"
+            "from masks; it takes none, random-over, random-under and class-weight"
         )
     if getattr(sampler, "images", False) and spaces:
         raise OptionError(

@@ -115,7 +115,14 @@ def draw_moves(images: Tensor, how: Augmentation, generator: Generator) -> Tenso
     return _affine_maps(len(images), how, height / width, generator)
 
 
-def move(images: Tensor, theta: Tensor, *, mode: str = "bilinear") -> Tensor:
+def move(
+    images: Tensor,
+    theta: Tensor,
+    *,
+    mode: str = "bilinear",
+    padding: str = "zeros",
+    size: tuple[int, int] | None = None,
+) -> Tensor:
     """Move a batch as `draw_moves` drew it, so that maps that go with images move as they do.
 
     Parameters
@@ -124,13 +131,18 @@ def move(images: Tensor, theta: Tensor, *, mode: str = "bilinear") -> Tensor:
     theta : (n, 2, 3) tensor
     mode : {"bilinear", "nearest"}
         Nearest for maps whose values mean something each.
+    padding : {"zeros", "border"}
+        What comes in from outside the image.
+    size : (height, width), optional
+        Of the result; by default that of the images.
 
     Returns
     -------
-    Tensor of the same shape, dtype and device; 0 where nothing was.
+    (n, channels, height, width) tensor of the same dtype and device.
     """
-    grid = affine_grid(theta.to(images), list(images.shape), align_corners=False)
-    return grid_sample(images, grid, mode=mode, padding_mode="zeros", align_corners=False)
+    shape = [*images.shape[:2], *(size or images.shape[2:])]
+    grid = affine_grid(theta.to(images), shape, align_corners=False)
+    return grid_sample(images, grid, mode=mode, padding_mode=padding, align_corners=False)
 
 
 def fixed_views(images: Tensor, how: Augmentation, count: int) -> Iterator[Tensor]:

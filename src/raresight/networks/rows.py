@@ -70,6 +70,8 @@ class MapRows(ImageRows):
         Read a block at a time, like the images.
     known : (n,) bool array
         Where the map says something; elsewhere the target is −1 throughout.
+    ill : (n,) bool array
+        Which rows are anomalous.
     weight : (n,) array, optional
         Multiplies each row's loss; default 1.
     """
@@ -79,10 +81,12 @@ class MapRows(ImageRows):
         images: ImageArray,
         maps: Any,
         known: NDArray[np.bool_],
+        ill: NDArray[np.bool_],
         weight: NDArray[Any] | None = None,
     ) -> None:
         super().__init__(images, known, weight)
         self.maps = maps
+        self.ill = torch.from_numpy(np.array(ill, dtype=bool))
 
     def __getitem__(self, rows: list[int]) -> tuple[Tensor, dict[str, Tensor]]:
         """Give images, and of each its map (1, height, width): 1 on a lesion, 0 beside it, −1 if unknown."""

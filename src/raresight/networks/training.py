@@ -15,12 +15,13 @@ from torch import Generator, Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import BatchSampler, RandomSampler
+from torch.utils.data import BatchSampler, RandomSampler, WeightedRandomSampler
 
 from raresight.errors import OptionError, RaresightError
 from raresight.images.augment import Augmentation, draw_moves, move
 from raresight.networks.pixels import ImageNetwork
-from raresight.networks.rows import ImageArray, ImageRows, blocks, read_block
+from raresight.networks.rows import ImageArray, ImageRows, MapRows, blocks, read_block
+from raresight.networks.windows import Windows, lesion_rates
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """From a network's output and the target to one loss a row, (n,)."""
@@ -126,6 +127,8 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         Applied to training batches between the pixels and the body.
     generator : torch.Generator
         Of the augmentation.
+    windows : Windows, optional
+        Cut out of training images that have maps, and out of these.
     **settings
         skorch's own.
     """
@@ -137,11 +140,14 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         *,
         augmentation: Augmentation,
         generator: Generator,
+        windows: Windows | None = None,
         **settings: Any,
     ) -> None:
         self.augmentation = augmentation
         self.generator = generator
+        self.windows = windows
         self.moves: Tensor | None = None
+        self.maps: Tensor | None = None
         super().__init__(module, criterion, **settings)
 
     def infer(self, x: Tensor, **fit_params: Any) -> Tensor:
@@ -152,7 +158,10 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         network: ImageNetwork = self.module_.live
         planes = network.pixels(x)
         self.moves = draw_moves(planes, self.augmentation, self.generator)
-        if self.moves is not None:
+        if self.windows and self.maps is not None:
+            self.moves = self.windows.place(self.moves, self.maps, self.generator)
+            planes = move(planes, self.moves, padding="border", size=self.windows.size(planes))
+        elif self.moves is not None:
             planes = move(planes, self.moves)
         return cast(Tensor, network.body(planes.clone(memory_format=self.module_.layout)))
 
@@ -162,7 +171,7 @@ class Trainer(NeuralNet):  # type: ignore[misc]
         """Average the rows' weighted losses; maps among the targets are moved as their images were."""
         target = y_true["maps" if "maps" in y_true else "target"].to(self.device)
         if "maps" in y_true and training and self.moves is not None:
-            target = move(target, self.moves, mode="nearest")
+            target = move(target, self.moves, mode="nearest", size=(y_pred.shape[2], y_pred.shape[3]))
         rows = self.criterion_(y_pred, target)
         loss: Tensor = (rows * y_true["weight"].to(self.device)).mean()
         if not torch.isfinite(loss):
@@ -174,6 +183,7 @@ class Trainer(NeuralNet):  # type: ignore[misc]
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Take one step, and the weights it leads to into the average."""
+        self.maps = batch[1].get("maps")
         step: dict[str, Any] = super().train_step(batch, **fit_params)
         self.module_.update()
         return step
@@ -214,6 +224,7 @@ def train_network(
     criterion: Loss | None = None,
     schedule: Schedule | None = None,
     augmentation: Augmentation | None = None,
+    windows: Windows | None = None,
     device: str = "cpu",
     seed: int = 0,
 ) -> list[dict[str, float]]:
@@ -231,6 +242,8 @@ def train_network(
     schedule : Schedule, optional
     augmentation : Augmentation, optional
         Default none.
+    windows : Windows, optional
+        Of `MapRows`: train on windows of images, half of them with a lesion.
     device : {"cpu", "cuda"}
     seed : int
         Of the order of rows, the augmentation and the dropout; no global generator is touched.
@@ -247,10 +260,9 @@ def train_network(
     """
     schedule = schedule or Schedule()
     generator = Generator().manual_seed(seed)
+    rows = row_order(train, windows, generator)
     # A short last batch would give batch normalisation little to average; each epoch leaves other rows out.
-    order = BatchSampler(
-        RandomSampler(train, generator=generator), schedule.batch_size, len(train) > schedule.batch_size
-    )
+    order = BatchSampler(rows, schedule.batch_size, len(rows) > schedule.batch_size)
     steps = schedule.epochs * len(order)
     # The average spans an eighth of the training, however many steps that is.
     averaged = Averaged(network, decay=max(0.0, 1 - 8 / steps))
@@ -262,6 +274,7 @@ def train_network(
         RowLoss(criterion) if criterion else nn.CrossEntropyLoss(reduction="none"),
         augmentation=augmentation or Augmentation(),
         generator=generator,
+        windows=windows,
         optimizer=AdamW,
         optimizer__weight_decay=schedule.weight_decay,
         lr=schedule.learning_rate,
@@ -286,6 +299,16 @@ def train_network(
     network.load_state_dict(averaged.average.module.state_dict())
     network.eval().cpu()
     return [{key: epoch[key] for key in ("epoch", "train_loss", "valid_loss")} for epoch in trainer.history]
+
+
+def row_order(
+    train: ImageRows, windows: Windows | None, generator: Generator
+) -> RandomSampler | WeightedRandomSampler:
+    """Draw the rows of an epoch: each once, or several windows of each, lesions as often as the rest."""
+    if windows is None or not isinstance(train, MapRows):
+        return RandomSampler(train, generator=generator)
+    rates = lesion_rates(train.ill, train.target > 0)
+    return WeightedRandomSampler(cast(Any, rates), windows.each * len(train), generator=generator)
 
 
 def network_output(network: ImageNetwork, images: ImageArray, *, device: str = "cpu") -> Tensor:

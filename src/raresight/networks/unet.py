@@ -5,22 +5,24 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from monai.losses import DiceLoss
 from monai.networks.nets import UNet as MonaiUNet
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits
 
-from raresight.networks.training import Loss
+from raresight.networks.pixels import Pixels
 
 RARE = -4.0
 """Log odds of a lesion that an untrained network gives every pixel: few are ill."""
 
+DARK = 0.08
+"""Share of full scale up to which a pixel is taken for background."""
 
-def unet(channels: int, *, width: int = 16, units: int = 1, dropout: float = 0.0) -> nn.Module:
+
+def unet(channels: int, *, width: int = 8, units: int = 1, dropout: float = 0.0) -> nn.Module:
     """Make a U-Net with residual units, MONAI's, from (n, channels, h, w) to (n, 1, h, w) log odds.
 
-    Four levels of width, 2 · width, 4 · width and 8 · width feature maps at half, a quarter, an eighth and an
-    eighth of the resolution; 0.2 million parameters at width 16, twice as many with two units.
+    Five levels of width, 2, 4, 8 and 16 times as many feature maps, the first at full resolution; 0.2
+    million parameters at width 8, twice as many with two units.
 
     Source: Kerfoot, Clough, Oksuz, Lee, King & Schnabel, "Left-ventricle quantification using residual
     U-Net", STACOM 2018.
@@ -39,8 +41,8 @@ def unet(channels: int, *, width: int = 16, units: int = 1, dropout: float = 0.0
         spatial_dims=2,
         in_channels=channels,
         out_channels=1,
-        channels=tuple(width * 2**level for level in range(4)),
-        strides=(2, 2, 2),
+        channels=tuple(width * 2**level for level in range(5)),
+        strides=(1, 2, 2, 2),
         num_res_units=units,
         norm="batch",
         dropout=dropout,
@@ -49,6 +51,23 @@ def unet(channels: int, *, width: int = 16, units: int = 1, dropout: float = 0.0
     if last.bias is not None:
         nn.init.constant_(last.bias, RARE)
     return cast(nn.Module, body)
+
+
+class Standardised(Pixels):
+    """What `Pixels` gives, each channel of each image centred and scaled over the pixels that are not dark.
+
+    How bright a whole image is then says nothing, and a lesion is as bright as it is beside its own tissue.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, height, width, channels) of the stored dtype → (n, channels, height, width) float32."""
+        planes = super().forward(images)
+        tissue = (planes > DARK).float()
+        count = tissue.sum(dim=(2, 3), keepdim=True).clamp_min(1)
+        mean = (planes * tissue).sum(dim=(2, 3), keepdim=True) / count
+        apart = (planes - mean) * tissue
+        std = (apart.square().sum(dim=(2, 3), keepdim=True) / count).sqrt()
+        return (planes - mean) / (std + 1e-3)
 
 
 class TopMean(nn.Module):
@@ -78,47 +97,25 @@ def top_mean(odds: Tensor, share: float) -> Tensor:
 
 
 class LesionLoss:
-    """Cross-entropy and Dice loss of the pixels, and cross-entropy of the image's score; one value a row.
+    """Cross-entropy of the pixels, and the Dice loss of the batch; one value a row.
 
-    The cross-entropy is the mean over the lesion's pixels plus that over the others. The Dice loss is of
-    images with a lesion only: that of others lies flat near 1 until hardly any pixel is called ill,
-    and drowns the few lesions. An anomalous image whose lesion is not known counts by its score only.
+    A lesion's pixel counts five times. The Dice loss is of the whole batch: that of a single image lies flat
+    near 1 where there is little or no lesion. Images whose lesion is not known count for nothing.
 
-    Source: cross-entropy and Dice together: Isensee, Jaeger, Kohl, Petersen & Maier-Hein, "nnU-Net: a
-    self-configuring method for deep learning-based biomedical image segmentation", Nature Methods 2021.
-
-    Parameters
-    ----------
-    share : float
-        As for `top_mean`.
-    image_weight : float
-        Of the image's cross-entropy, 0 or more.
-    image_loss : callable, optional
-        In the place of that cross-entropy: from (n, 2) logits and class shares to (n,) losses.
+    Source: cross-entropy and Dice together, batch Dice: Isensee, Jaeger, Kohl, Petersen & Maier-Hein,
+    "nnU-Net: a self-configuring method for deep learning-based biomedical image segmentation", Nature
+    Methods 2021.
     """
 
-    def __init__(self, share: float, image_weight: float, image_loss: Loss | None = None) -> None:
-        self.share, self.image_weight, self.image_loss = share, image_weight, image_loss
-        self.dice = DiceLoss(sigmoid=True, reduction="none", smooth_nr=1.0, smooth_dr=1.0)
+    lesion_weight = 5.0
 
     def __call__(self, odds: Tensor, maps: Tensor) -> Tensor:
         """Give (n,) losses from (n, 1, h, w) log odds, and maps: 1 = lesion, 0 = none, −1 = not known."""
         known = ~(maps < 0).flatten(1).any(dim=1)
         truth = maps.clamp_min(0)
-        each = binary_cross_entropy_with_logits(odds, truth, reduction="none").flatten(1)
-        ill = truth.flatten(1)
-        well = 1 - ill
-        # Fewer than one pixel in a hundred is ill: in one mean over all, lesions would count for nothing.
-        pixels = (each * ill).sum(dim=1) / ill.sum(dim=1).clamp_min(1)
-        pixels = pixels + (each * well).sum(dim=1) / well.sum(dim=1).clamp_min(1)
-        dice = torch.where(ill.any(dim=1), self.dice(odds, truth).flatten(), 0.0)
-        return torch.where(known, pixels + dice, 0.0) + self.image_weight * self._of_images(odds, maps)
-
-    def _of_images(self, odds: Tensor, maps: Tensor) -> Tensor:
-        anomalous = (maps != 0).flatten(1).any(dim=1).float()
-        score = top_mean(odds, self.share)
-        logits = torch.stack([-score / 2, score / 2], dim=1)
-        shares = torch.stack([1 - anomalous, anomalous], dim=1)
-        if self.image_loss is not None:
-            return self.image_loss(logits, shares)
-        return cross_entropy(logits, shares, reduction="none")
+        factor = torch.tensor(self.lesion_weight, device=odds.device)
+        each = binary_cross_entropy_with_logits(odds, truth, pos_weight=factor, reduction="none")
+        pixels = each.flatten(1).mean(dim=1)
+        sure = torch.sigmoid(odds[known])
+        overlap = (2 * (sure * truth[known]).sum() + 1) / (sure.sum() + truth[known].sum() + 1)
+        return torch.where(known, pixels + 1 - overlap, 0.0)
