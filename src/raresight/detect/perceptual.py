@@ -30,7 +30,7 @@ class PerceptualAutoencoder(CodeDetector):
     itself (``relative=True``). An image with a lesion has larger features, by which its distance is then
     divided: trained as briefly as here, tumours of brain_tumor_yesno scored below normal images (AUROC .24),
     and AUROC was .56 on ``phantom:brain`` of difficulty .5. So the default is the distance in units of normal
-    images' deviations.
+    images' deviations: .60 on that phantom (benchmarks/detectors.md), far below the .85 that was hoped for.
 
     Source: Shvetsova, Bakker, Fedulova, Schulz & Dylov, "Anomaly detection in medical imaging with deep
     perceptual autoencoders", IEEE Access 2021.

@@ -147,8 +147,8 @@ validation_fraction, device, random_state
 class Swin(TransformerClassifier):
     """Transformer of shifted windows in stages, made of MONAI's parts, its last tokens averaged.
 
-    Its AUROC on the phantom is not measured yet: 40 epochs on 480 images took longer than 300 s on half a
-    core.
+    From scratch on 408 images of ``phantom:brain`` of difficulty .5 it stays at chance
+    (benchmarks/detectors.md), as `ViT` does.
 
     Source: Liu et al., "Swin Transformer: hierarchical vision transformer using shifted windows", ICCV 2021;
     the stem: Xiao et al., "Early convolutions help transformers see better", NeurIPS 2021.

@@ -207,7 +207,8 @@ def fast_layout(network: nn.Module) -> torch.memory_format:
     With fewer than eight channels out of a convolution, torch 2.13's backward pass on the CPU writes
     past the end of its buffers in that layout ("double free or corruption").
     """
-    maps = [weight.shape[0] for weight in network.parameters() if weight.ndim == 4]
+    kinds = (nn.Conv2d, nn.ConvTranspose2d)
+    maps = [layer.out_channels for layer in network.modules() if isinstance(layer, kinds)]
     safe = bool(maps) and all(channels % 8 == 0 for channels in maps)
     return torch.channels_last if safe else torch.contiguous_format
 
