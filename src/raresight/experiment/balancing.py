@@ -70,7 +70,9 @@ def check_balance(balance: Spec, detector: Any, seen: Spec) -> None:
     if getattr(sampler, "rule", None) is not None:
         parse_rule(sampler.rule)
     needs = getattr(sampler, "needs", None)
-    if (needs == "network" and "loss" not in detector.get_params()) or (needs == "logits" and not detector.logits):
+    if (needs == "network" and "loss" not in detector.get_params()) or (
+        needs == "logits" and not detector.logits
+    ):
         what = "a loss of its own" if needs == "network" else "log odds for a score"
         raise OptionError(
             f"{balance.name} needs a detector with {what}, which {type(detector).__name__} has not; "
