@@ -117,6 +117,11 @@ validation_fraction, device, random_state
         """The one representation that the stages allow."""
         return (self.sees.partition("[")[0],)
 
+    @property
+    def views_(self) -> int | None:
+        """How many of the trunk's views a score is the mean over; None where it sees no trunk."""
+        return getattr(self.network_, "views", None)
+
     def _check_options(self) -> None:
         check_backbone(self.backbone)
         if self.stages not in (0, *FIRST_BLOCK, "all"):

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from raresight.images.store import ImageStore
 from raresight.progress import Progress, silent
 from raresight.represent.backbones import (
     EXPORT_VERSION,
+    OnnxBackbone,
+    TorchBackbone,
     backbone_key,
     check_backbone,
     check_side,
     embed_store,
+    exported,
     open_backbone,
 )
 
@@ -62,3 +65,31 @@ class Embedding:
             return embed_store(store, open_backbone(self.backbone), self.backbone, progress)
 
         return store.derived(f"embedding-{self.key}-v{EXPORT_VERSION}", make)
+
+    def graph(self, shape: tuple[int, ...], dtype: DTypeLike) -> list[Any]:
+        """Give ONNX graphs from (n, *shape) stored pixels to the features; see `represent.graphs`.
+
+        Raises
+        ------
+        RaresightError
+            If the network cannot be written as a graph.
+        """
+        import onnx
+
+        from raresight.represent.graphs import graph_of, rgb_graph
+
+        network = open_backbone(self.backbone)
+        check_side(network, self.backbone, shape[0])
+        pieces = [rgb_graph(shape, dtype)]
+        if isinstance(network, TorchBackbone):
+            path = exported(f"{self.key}-{shape[0]}", network.module, (*shape[:2], 3))
+            return [*pieces, onnx.load(path)]
+        assert isinstance(network, OnnxBackbone)
+        if network.channels_first:
+            text = "planes (float[n,h,w,3] x) => (float[n,3,h,w] y) { y = Transpose<perm=[0,3,1,2]>(x) }"
+            pieces.append(graph_of(text))
+        pieces.append(onnx.load(network.path))
+        if network.pools:
+            mean = "mean (float[n,c,h,w] x) => (float[n,c] y) { y = ReduceMean<keepdims=0>(x, axes) }"
+            pieces.append(graph_of(mean, axes=np.array([2, 3], np.int64)))
+        return pieces

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from sklearn.decomposition import PCA
 
 from raresight.images.store import ImageStore
@@ -45,6 +45,25 @@ class PrincipalComponents:
     def of(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Represent (n, s, s, c) images of a store's size that are not in a store."""
         return self._project(_fractions(self.pixels_.of(images)))
+
+    def graph(self, shape: tuple[int, ...], dtype: DTypeLike) -> list[Any]:
+        """Give ONNX graphs from (n, *shape) stored pixels to the components; see `represent.graphs`."""
+        from raresight.represent.graphs import graph_of
+
+        kind, axes = np.dtype(dtype), self.pca_.components_.astype(np.float32)
+        project = graph_of(
+            f"""project ({kind}[n,h,w,c] x) => (float[n,k] rows) {{
+                values = Cast<to=1>(x)
+                flat = Flatten<axis=1>(values)
+                fractions = Div(flat, full)
+                turned = MatMul(fractions, axes)
+                rows = Sub(turned, centre)
+            }}""",
+            full=np.array(np.iinfo(kind).max, np.float32),
+            axes=axes.T,
+            centre=(self.pca_.mean_ @ self.pca_.components_.T).astype(np.float32),
+        )
+        return [*self.pixels_.graph(shape, dtype), project]
 
     def _project(self, flat: NDArray[Any]) -> NDArray[np.float32]:
         projected: NDArray[np.float32] = self.pca_.transform(flat).astype(np.float32)
