@@ -65,7 +65,8 @@ def probabilities(score: Floats, calibration: Numbers | None) -> Floats:
     """
     if calibration is None:
         return np.full(len(score), np.nan)
-    p: Floats = METHODS[calibration["method"]](score, calibration)
+    with np.errstate(invalid="ignore"):  # a score that is no number has no probability either
+        p: Floats = METHODS[calibration["method"]](score, calibration)
     learned_at, stated_at = calibration["learned_at"], calibration["stated_at"]
     if learned_at == stated_at:
         return p

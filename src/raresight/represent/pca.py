@@ -12,6 +12,10 @@ from raresight.images.store import ImageStore
 from raresight.represent.pixels import Pixels
 
 
+SMALLEST = 1e-6
+"""Share of the first component's variance below which a component is left out."""
+
+
 class PrincipalComponents:
     """Principal components of the pixels, learned from the training rows alone.
 
@@ -36,6 +40,10 @@ class PrincipalComponents:
         flat = self._flat(store, rows)
         count = min(self.components, *flat.shape)
         self.pca_ = PCA(count, svd_solver="randomized", random_state=0).fit(flat)
+        # Of n rows, or of fewer that differ, the last components are rounding errors, which scaling would
+        # blow up to the size of the others.
+        size = self.pca_.explained_variance_
+        self.pca_.components_ = self.pca_.components_[size > SMALLEST * size[0]]
         return self
 
     def transform(self, store: ImageStore, rows: NDArray[np.int64]) -> NDArray[np.float32]:
