@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -192,10 +191,9 @@ def test_a_bundle_may_give_way_to_another(made, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
-def test_graded_and_compound_sets_are_refused(images, made):
+def test_graded_and_compound_sets_are_refused(images):
     graded = rs.load("phantom:brain?n=48&anomalies=0.4&seed=0", task="multiclass")
     with pytest.raises(OptionError, match="name the normal classes"):
         rs.train(graded, "logistic", **QUICK)
-    with pytest.raises(OptionError, match="cannot be exported"):
-        fitted = replace(made.refit.fitted, space=object())
-        replace(made, refit=replace(made.refit, fitted=fitted)).save("/tmp/never-written")
+    with pytest.raises(OptionError, match="several images and a table"):
+        rs.train(images, "svm", representation="cases")

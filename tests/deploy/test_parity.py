@@ -28,7 +28,7 @@ RECIPES = [
     "cnn[pixels=56,width=8,members=1,epochs=1]@pixels[size=56]",
     "transfer[stages=1,epochs=1]@trunk[stages=1,views=3]",
 ]
-"""One for each representation; that every detector's own graph is right is tests/detect/test_contract.py's."""
+"""One for each representation; every detector's own graph is tested in tests/detect/test_contract.py."""
 
 
 @pytest.fixture(scope="module")

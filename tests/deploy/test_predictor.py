@@ -8,9 +8,9 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import grey
 from PIL import Image
 
+from conftest import grey
 from raresight.deploy.deciders import DECIDERS
 from raresight.deploy.inputs import find_files
 from raresight.deploy.predictor import Predictor

@@ -76,7 +76,7 @@ def train(
     """Fit one recipe on every image and keep it as a bundle, which raresight predict runs anywhere."""
     from raresight.cli.console import bars, say
     from raresight.deploy import bundle
-    from raresight.deploy.bundle import check_folder
+    from raresight.deploy.files import check_folder
     from raresight.errors import OptionError
     from raresight.experiment.run import Run
     from raresight.images.load import load

@@ -15,8 +15,9 @@ import raresight
 from raresight.deploy.card import bundle_card
 from raresight.deploy.examples import write_examples
 from raresight.deploy.facts import DEPTHS, FACTS, SCHEMA
-from raresight.deploy.files import LIST, write_list
-from raresight.deploy.graph import check_graphs, run_graphs, scoring_graphs
+from raresight.deploy.files import LIST, REMEDY, check_folder, write_list
+from raresight.deploy.graph import check_exportable, check_graphs, run_graphs, scoring_graphs
+from raresight.deploy.heat_graph import HeatGraph, heat_graph
 from raresight.deploy.judged import Judged, code_hash, judged_by_run, judged_inside
 from raresight.deploy.prediction import made_up
 from raresight.deploy.reference import reference
@@ -33,10 +34,10 @@ from raresight.images.manifest import Manifest
 from raresight.progress import Progress, Say, silent, unsaid
 from raresight.spec import parse_spec
 
-REMEDY = "choose another folder with --out"
-
 CHECKED = 8
 """Training images on which the graphs are held to the detector."""
+
+EXPLAIN = "explain.onnx"
 
 _DEPTH = {dtype: bits for bits, dtype in DEPTHS.items()}
 
@@ -81,20 +82,27 @@ class Bundle:
         graphs = [graph.SerializeToString() for graph in scoring_graphs(self.refit.fitted, self.refit.store)]
         some = self.refit.fitted.rows[:: max(1, len(self.refit.fitted.rows) // CHECKED)]
         check_graphs(graphs, self.refit.fitted, self.refit.store, some)
+        heat = heat_graph(self.refit.fitted, self.refit.store)
         with new_folder(folder, REMEDY) as scratch:
-            self._write(scratch, graphs, include_examples)
+            self._write(scratch, graphs, heat, include_examples)
             write_list(scratch)
             if there:
                 shutil.rmtree(folder)
         return folder
 
-    def _write(self, folder: Path, graphs: list[bytes], include_examples: bool) -> None:
+    def _write(
+        self, folder: Path, graphs: list[bytes], heat: HeatGraph | None, include_examples: bool
+    ) -> None:
         names = (
             ["detector.onnx"] if len(graphs) == 1 else [f"part-{i}.onnx" for i in range(1, len(graphs) + 1)]
         )
         for name, graph in zip(names, graphs, strict=True):
             (folder / name).write_bytes(graph)
-        facts = self.facts(names, self._self_test(graphs))
+        explain = None
+        if heat is not None:
+            (folder / EXPLAIN).write_bytes(heat.content)
+            explain = {"file": EXPLAIN, "method": heat.method, "low": heat.low, "high": heat.high}
+        facts = self.facts({"score": names, "explain": explain}, self._self_test(graphs))
         _write_json(folder / FACTS, facts)
         refit = self.refit
         described = reference(refit.fitted, refit.store, refit.inner)
@@ -103,13 +111,13 @@ class Bundle:
         if include_examples:
             write_examples(folder, refit.fitted, refit.store)
 
-    def facts(self, graphs: Sequence[str], self_test: float) -> dict[str, Any]:
+    def facts(self, graphs: Mapping[str, Any], self_test: float) -> dict[str, Any]:
         """Give what ``bundle.json`` holds.
 
         Parameters
         ----------
-        graphs : sequence of str
-            Files of the scoring path.
+        graphs : mapping
+            ``score``, the files of the scoring path; ``explain``, see `raresight.deploy.facts.Explain`.
         self_test : float
             The score of `raresight.deploy.predictor.made_up`'s image.
         """
@@ -131,7 +139,7 @@ class Bundle:
                 "bits": _DEPTH[store.pixels.dtype],
                 "preprocess": {"version": 1, **store.preprocess.settings()},
             },
-            "graphs": {"score": list(graphs), "explain": None},
+            "graphs": dict(graphs),
             "score_shift": fitted.shift,
             "thresholds": self.refit.thresholds,
             "calibration": self._calibration(),
@@ -174,27 +182,6 @@ class Bundle:
         shape: Any = self.refit.store.pixels.shape[1:]
         image = made_up(shape, self.refit.store.pixels.dtype)
         return float(run_graphs(graphs, image[None])[0] + self.refit.fitted.shift)
-
-
-def check_folder(folder: Path, *, replace: bool = False) -> None:
-    """Refuse a folder that a bundle would not be alone in, before any work is done.
-
-    Parameters
-    ----------
-    folder : Path
-    replace : bool
-        Whether a bundle that is there already may give way.
-
-    Raises
-    ------
-    OptionError
-        If there is something.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise OptionError(f"{folder} is a file; {REMEDY}")
-    taken = folder.is_dir() and any(folder.iterdir())
-    if taken and not (replace and (folder / LIST).is_file()):
-        raise OptionError(f"{folder} is not empty; {REMEDY}, or remove it")
 
 
 def train(
@@ -249,6 +236,7 @@ neutralise, device, command, progress, say
     recipe, *more = make_recipes([model], [balance], representation)
     if more:
         raise OptionError("a bundle holds one recipe; name one representation")
+    check_exportable(recipe)
     for notice in recipe_notices([recipe], [balance]):
         say(notice)
     fitted = refit(
@@ -316,8 +304,10 @@ def make_bundle(
     images = images if images is not None else load(data["name"], normal=data["normal"])
     options = ("repeats", "inner_folds", "tune", "seed", "groups", "calibration", "prevalence")
     parts = [parse_spec(known[wanted][part]) for part in ("model", "representation", "balance")]
+    again = Recipe(parts[0], parts[1], parts[2])
+    check_exportable(again)
     fitted = refit(
-        Recipe(parts[0], parts[1], parts[2]),
+        again,
         images,
         say=say,
         **{name: protocol[name] for name in options},

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from raresight.errors import BundleError
+from raresight.errors import BundleError, OptionError
 
 LIST = "SHA256SUMS"
 """One line a file, as ``sha256sum`` writes it; ``sha256sum -c SHA256SUMS`` checks it too."""
@@ -15,11 +15,34 @@ LIST = "SHA256SUMS"
 SUFFIXES = (".onnx", ".json", ".md", ".png")
 """All that a bundle may hold: nothing of it runs, and nothing of it is a pickle."""
 
+REMEDY = "choose another folder with --out"
+
 LARGEST = 2**31
 """Bytes of a file at most: what one ONNX graph can be."""
 
 _LINE = re.compile(r"(?P<digest>[0-9a-f]{64}) [ *](?P<name>[^\r\n]+)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+
+
+def check_folder(folder: Path, *, replace: bool = False) -> None:
+    """Refuse a folder that a bundle would not be alone in, before any work is done.
+
+    Parameters
+    ----------
+    folder : Path
+    replace : bool
+        Whether a bundle that is there already may give way.
+
+    Raises
+    ------
+    OptionError
+        If there is something.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OptionError(f"{folder} is a file; {REMEDY}")
+    taken = folder.is_dir() and any(folder.iterdir())
+    if taken and not (replace and (folder / LIST).is_file()):
+        raise OptionError(f"{folder} is not empty; {REMEDY}, or remove it")
 
 
 def write_list(folder: Path) -> None:

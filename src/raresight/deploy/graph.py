@@ -12,14 +12,33 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
 from raresight.errors import OptionError, RaresightError
-from raresight.experiment.recipe import FittedRecipe
+from raresight.experiment.recipe import FittedRecipe, Recipe
 from raresight.images.store import ImageStore
+from raresight.represent import REPRESENTATIONS
 from raresight.represent.graphs import graph_of, joined
 
 Array = NDArray[Any]
 
 FEATURES = "features"
 """The second output: what the representation makes of an image, as a row of numbers."""
+
+
+def check_exportable(recipe: Recipe) -> None:
+    """Refuse, before any work, a recipe that sees what no graph takes.
+
+    Raises
+    ------
+    OptionError
+        If it sees several images and a table, or another package's representation that has no graph.
+    """
+    name = recipe.representation.name
+    if name == "cases":
+        raise OptionError(
+            f"{recipe.model.name} sees several images and a table a case, and a bundle takes one image; "
+            "choose a model that sees one"
+        )
+    if not hasattr(REPRESENTATIONS[name].load(), "graph"):
+        raise OptionError(f"the representation {name} cannot be exported, so there is no bundle of it")
 
 
 def scoring_graphs(fitted: FittedRecipe, store: ImageStore) -> list[ModelProto]:
@@ -42,31 +61,26 @@ def scoring_graphs(fitted: FittedRecipe, store: ImageStore) -> list[ModelProto]:
     Raises
     ------
     OptionError
-        If the representation sees more than one image, or has no graph.
+        See `check_exportable`.
     """
-    front = _front(fitted, store)
+    front = front_graphs(fitted, store)
     rows = fitted.space.transform(store, fitted.rows[:2])
     pieces = [*front]
     if front and rows.dtype.kind == "f":
         _add_features(pieces[-1], rows.ndim)
-    if fitted.scaler is not None:
-        pieces.append(_scaling(fitted))
-    pieces.append(_detector(fitted, store))
+    pieces += [*scaling_graph(fitted), detector_graph(fitted, store)]
     try:
         return [joined(pieces, keep=(FEATURES,))]
     except RaresightError:
         return pieces
 
 
-def _front(fitted: FittedRecipe, store: ImageStore) -> list[ModelProto]:
+def front_graphs(fitted: FittedRecipe, store: ImageStore) -> list[ModelProto]:
     """Give the representation's graphs; none where the detector sees the stored pixels."""
-    space, name = fitted.space, fitted.recipe.representation
-    make = getattr(space, "graph", None)
-    if make is None:
-        raise OptionError(f"the representation {name} cannot be exported, so there is no bundle of it")
+    check_exportable(fitted.recipe)
     views = getattr(fitted.detector, "views_", None)
     more = {} if views is None else {"views": views}
-    found: list[ModelProto] = make(store.pixels.shape[1:], store.pixels.dtype, **more)
+    found: list[ModelProto] = fitted.space.graph(store.pixels.shape[1:], store.pixels.dtype, **more)
     return found
 
 
@@ -98,23 +112,30 @@ def _add_features(model: ModelProto, dimensions: int) -> None:
     graph.output.append(helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, ["n", None]))
 
 
-def _scaling(fitted: FittedRecipe) -> ModelProto:
-    assert fitted.scaler is not None
-    return graph_of(
+def scaling_graph(fitted: FittedRecipe) -> list[ModelProto]:
+    """Give the graph by which features are standardised; none where they are not."""
+    if fitted.scaler is None:
+        return []
+    found = graph_of(
         "scaled (float[n,d] x) => (float[n,d] y) { centred = Sub(x, mean) y = Div(centred, deviation) }",
         mean=fitted.scaler.mean_.astype(np.float32),
         deviation=fitted.scaler.scale_.astype(np.float32),
     )
+    return [found]
 
 
-def _detector(fitted: FittedRecipe, store: ImageStore) -> ModelProto:
+def seen_rows(fitted: FittedRecipe, store: ImageStore) -> Array:
+    """Give two rows as the detector's graph takes them."""
     seen = np.asarray(fitted.seen(store, fitted.rows[:2]))
     views = getattr(fitted.detector, "views_", None)
-    if views is not None:
-        seen = seen[:, :views]
+    return seen if views is None else seen[:, :views]
+
+
+def detector_graph(fitted: FittedRecipe, store: ImageStore) -> ModelProto:
+    """Give the detector's own graph, from what it sees to its score."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "detector.onnx"
-        fitted.detector.export_onnx(path, seen)
+        fitted.detector.export_onnx(path, seen_rows(fitted, store))
         return onnx.load(path)
 
 

@@ -21,6 +21,10 @@ from raresight.represent.backbones import (
     open_backbone,
 )
 
+LITE0_FEATURES = 1280
+LITE0_GRID = 7
+"""Side of lite0's last maps at 224 pixels."""
+
 
 class Embedding:
     """Pooled features of a network trained elsewhere and never on this set.
@@ -65,6 +69,27 @@ class Embedding:
             return embed_store(store, open_backbone(self.backbone), self.backbone, progress)
 
         return store.derived(f"embedding-{self.key}-v{EXPORT_VERSION}", make)
+
+    def map_graph(self, shape: tuple[int, ...], dtype: DTypeLike) -> list[Any]:
+        """Give ONNX graphs from (n, *shape) stored pixels to the maps (n, features, h, w) whose mean it is.
+
+        None for networks other than lite0, whose last step is not known.
+        """
+        if self.backbone != "lite0":
+            return []
+        import onnx
+
+        pieces = self.graph(shape, dtype)
+        graph = pieces[-1].graph
+        pool = next(node for node in graph.node if graph.output[0].name in node.output)
+        assert pool.op_type == "ReduceMean"
+        graph.node.remove(pool)
+        graph.output[0].CopyFrom(
+            onnx.helper.make_tensor_value_info(
+                pool.input[0], onnx.TensorProto.FLOAT, ["n", LITE0_FEATURES, LITE0_GRID, LITE0_GRID]
+            )
+        )
+        return pieces
 
     def graph(self, shape: tuple[int, ...], dtype: DTypeLike) -> list[Any]:
         """Give ONNX graphs from (n, *shape) stored pixels to the features; see `represent.graphs`.

@@ -62,11 +62,8 @@ def rgb_graph(shape: Sequence[int], dtype: DTypeLike) -> ModelProto:
     planes = scaled if channels == 3 else ", ".join([scaled] * 3)
     lines.append(f"rgb = Identity({scaled})" if channels == 3 else f"rgb = Concat<axis=3>({planes})")
     size = f"{height},{width}"
-    return graph_of(
-        f"colour ({kind}[n,{size},{channels}] pixels) => (float[n,{size},3] rgb) {{ {'; '.join(lines)} }}".replace(
-            "; ", "\n"
-        )
-    )
+    body = "\n".join(lines)
+    return graph_of(f"colour ({kind}[n,{size},{channels}] pixels) => (float[n,{size},3] rgb) {{ {body} }}")
 
 
 def reduced_graph(shape: Sequence[int], dtype: DTypeLike, size: int, luminance: Array | None) -> ModelProto:
@@ -105,8 +102,8 @@ def reduced_graph(shape: Sequence[int], dtype: DTypeLike, size: int, luminance: 
     )
 
 
-def joined(pieces: Sequence[ModelProto], keep: Sequence[str] = ()) -> ModelProto:
-    """Join graphs to one, from ``pixels`` (the first one's input) to ``score`` (the last one's first output).
+def joined(pieces: Sequence[ModelProto], keep: Sequence[str] = (), result: str = "score") -> ModelProto:
+    """Join graphs to one, from ``pixels`` (the first one's input) to the last one's first output.
 
     Parameters
     ----------
@@ -114,6 +111,8 @@ def joined(pieces: Sequence[ModelProto], keep: Sequence[str] = ()) -> ModelProto
         Each with one input.
     keep : sequence of str
         Further outputs that stay, by the name that they have in their piece.
+    result : str
+        What the last one's first output is called.
 
     Raises
     ------
@@ -132,7 +131,7 @@ def joined(pieces: Sequence[ModelProto], keep: Sequence[str] = ()) -> ModelProto
         outputs = sorted(whole.graph.output, key=lambda out: bool(out.name != last))
         del whole.graph.output[:]
         whole.graph.output.extend(outputs)
-        found = renamed(whole, {whole.graph.input[0].name: "pixels", last: "score", **kept})
+        found = renamed(whole, {whole.graph.input[0].name: "pixels", last: result, **kept})
         checker.check_model(found)
     except (ValueError, RuntimeError, TypeError, checker.ValidationError) as error:
         raise RaresightError(f"these graphs cannot be joined ({type(error).__name__})") from error

@@ -11,7 +11,6 @@ from sklearn.decomposition import PCA
 from raresight.images.store import ImageStore
 from raresight.represent.pixels import Pixels
 
-
 SMALLEST = 1e-6
 """Share of the first component's variance below which a component is left out."""
 
