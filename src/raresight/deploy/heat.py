@@ -97,6 +97,6 @@ def overlay(pixels: Array, heat: Array, low: float, high: float) -> NDArray[np.u
     below = np.minimum(place.astype(int), len(RAMP) - 2)
     part = (place - below)[..., None]
     colour = RAMP[below] * (1 - part) + RAMP[below + 1] * part
-    alpha = (STRONGEST * np.sqrt(large))[..., None]
+    alpha = (STRONGEST * large)[..., None]
     shown: NDArray[np.uint8] = np.rint(base * (1 - alpha) + colour * alpha).astype(np.uint8)
     return shown

@@ -33,7 +33,7 @@ LEFT_OUT = "what the score loses without a cell of the last feature maps"
 
 CELLS = LITE0_GRID * LITE0_GRID
 
-LOW, HIGH = 0.5, 0.999
+LOW, HIGH = 0.9, 0.999
 """Quantiles of the training images' heat that are shown as none, of normal ones, and as the most, of all."""
 
 LOOKED_AT = 64
