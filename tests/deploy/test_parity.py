@@ -24,7 +24,7 @@ TRAIN, HELD = np.arange(24), np.arange(24, 36)
 RECIPES = [
     "rf[n_estimators=20]@embedding",
     "knn@pca[components=6]",
-    "padim[features=10]@maps[blocks=10]",
+    "padim[features=4]@maps[blocks=10]",
     "cnn[pixels=56,width=8,members=1,epochs=1]@pixels[size=56]",
     "transfer[stages=1,epochs=1]@trunk[stages=1,views=3]",
 ]

@@ -21,7 +21,7 @@ from raresight.deploy.heat_graph import HeatGraph, heat_graph
 from raresight.deploy.judged import Judged, code_hash, judged_by_run, judged_inside
 from raresight.deploy.prediction import made_up
 from raresight.deploy.reference import reference
-from raresight.errors import DataError, OptionError
+from raresight.errors import OptionError
 from raresight.evidence.names import data_title
 from raresight.evidence.thresholds import DEFAULT_RULES
 from raresight.experiment.chosen import favourite
@@ -309,6 +309,7 @@ def make_bundle(
     fitted = refit(
         again,
         images,
+        same_as=run,
         say=say,
         **{name: protocol[name] for name in options},
         folds=max(2, protocol["folds"]),
@@ -320,17 +321,7 @@ def make_bundle(
         device=device,
         progress=progress,
     )
-    _check_same(run, fitted.settings)
     return Bundle(fitted, judged_by_run(run, wanted, fitted))
-
-
-def _check_same(run: Run, settings: Mapping[str, Any]) -> None:
-    ours, theirs = settings["data"]["manifest_hash"], run.settings["data"]["manifest_hash"]
-    if ours != theirs or settings["store"]["key"] != run.settings["store"]["key"]:
-        raise DataError(
-            f"these are not the images and groups that {run.path} was made with; name its own set and "
-            "its options --group and --normal, or run compare again"
-        )
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,10 +37,13 @@ def check_folder(folder: Path, *, replace: bool = False) -> None:
     Raises
     ------
     OptionError
-        If there is something.
+        If there is something, or it cannot be written.
     """
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"{folder} is a file; {REMEDY}")
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise OptionError(f"{folder} cannot be written, because of {above}; {REMEDY}")
     taken = folder.is_dir() and any(folder.iterdir())
     if taken and not (replace and (folder / LIST).is_file()):
         raise OptionError(f"{folder} is not empty; {REMEDY}, or remove it")

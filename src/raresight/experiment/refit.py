@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raresight.errors import OptionError
+from raresight.errors import DataError, OptionError
 from raresight.experiment.chances import Chances
 from raresight.experiment.inner import InnerScores, fit_with_inner
 from raresight.experiment.protocol import task_seed
 from raresight.experiment.recipe import FittedRecipe, Recipe
+from raresight.experiment.run import Run
 from raresight.experiment.runner import plan_work
 from raresight.experiment.search import tune
 from raresight.experiment.task import learn_thresholds
@@ -51,7 +52,9 @@ class Refit:
     settings: dict[str, Any]
 
 
-def refit(recipe: Recipe, images: Manifest, *, say: Say = unsaid, **options: Any) -> Refit:
+def refit(
+    recipe: Recipe, images: Manifest, *, same_as: Run | None = None, say: Say = unsaid, **options: Any
+) -> Refit:
     """Fit a recipe on all images, and learn its thresholds and its calibration on inner scores.
 
     Parameters
@@ -59,6 +62,8 @@ def refit(recipe: Recipe, images: Manifest, *, say: Say = unsaid, **options: Any
     recipe : Recipe
     images : Manifest
         Of a binary task.
+    same_as : Run, optional
+        A run whose images and groups these must be.
     say : callable, optional
         Told what stays together and what groups cannot rule out.
     **options
@@ -68,7 +73,7 @@ def refit(recipe: Recipe, images: Manifest, *, say: Say = unsaid, **options: Any
     Raises
     ------
     DataError, OptionError, RunError
-        As `raresight.compare` does; if the task is not binary.
+        As `raresight.compare` does; if the task is not binary, or these are not the images of the run.
     """
     if images.task != "binary":
         raise OptionError("a detector tells normal from anomalous; name the normal classes with --normal")
@@ -79,6 +84,8 @@ def refit(recipe: Recipe, images: Manifest, *, say: Say = unsaid, **options: Any
         representation=str(recipe.representation),
         **options,
     )
+    if same_as is not None:
+        _check_same(same_as, work.settings)
     work.tell(say)
     store, protocol, groups = work.store, work.protocol, work.grouping.names
     rows = np.arange(len(store))
@@ -92,3 +99,12 @@ def refit(recipe: Recipe, images: Manifest, *, say: Say = unsaid, **options: Any
     served_at = own if protocol.prevalence is None else protocol.prevalence
     learned = learn_thresholds(recipe, fitted, inner, protocol.thresholds, served_at)
     return Refit(fitted, learned, store, inner, chances, groups, work.settings)
+
+
+def _check_same(run: Run, settings: dict[str, Any]) -> None:
+    ours, theirs = settings["data"]["manifest_hash"], run.settings["data"]["manifest_hash"]
+    if ours != theirs or settings["store"]["key"] != run.settings["store"]["key"]:
+        raise DataError(
+            f"these are not the images and groups that {run.path} was made with; name its own set and "
+            "its options --group and --normal, or run compare again"
+        )
