@@ -133,6 +133,7 @@ def test_a_runs_favourite_goes_with_the_runs_evidence(run):
     assert found["evidence"]["run"] == run.settings["identity"]
     assert {v["balance"] for v in found["evidence"]["verdicts"]} <= {row["balance"]}
     assert "this detector has seen every image since" in bundle_card(found, made.judged, made.refit)
+    assert "without a look at test rows" in found["evidence"]["sentence"]
     # A choice by inner scores: no fold's test rows are looked at.
     mean = {}
     for recipe in {r["recipe"] for r in run.receipts}:
@@ -146,6 +147,7 @@ def test_a_run_may_be_asked_for_one_of_its_recipes(run, images):
     made = rs.make_bundle(run, images, "knn@pca[components=8]+none")
     assert made.refit.fitted.recipe.model.name == "knn"
     assert made.judged.verdicts == []
+    assert "chosen by hand" in made.judged.sentence
     with pytest.raises(OptionError, match=r"has no recipe 'svm'.*knn@pca"):
         rs.make_bundle(run, images, "svm")
 

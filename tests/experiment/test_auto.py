@@ -57,7 +57,7 @@ def test_auto_and_stack_are_judged_like_any_recipe(found):
 
 
 def test_the_winner_is_fitted_on_every_image_and_kept_as_a_bundle(found, images, tmp_path):
-    made = rs.make_bundle(found.run, images, found.winner.id)
+    made = rs.make_bundle(found.run, images)
     assert len(made.refit.fitted.rows) == len(images)
     folder = made.save(tmp_path / "winner")
     facts = json.loads((folder / "bundle.json").read_text())

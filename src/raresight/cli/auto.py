@@ -80,7 +80,7 @@ def auto(
         **shared,
     )
     say("fitting the winner on every image")
-    made = make_bundle(found.run, images, found.winner.id, progress=bars)
+    made = make_bundle(found.run, images, progress=bars)
     kept = made.save(found.run.path / "winner", replace=True)
     finish(found, kept, as_json)
 

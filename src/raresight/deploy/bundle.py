@@ -321,7 +321,7 @@ def make_bundle(
         device=device,
         progress=progress,
     )
-    return Bundle(fitted, judged_by_run(run, wanted, fitted))
+    return Bundle(fitted, judged_by_run(run, wanted, named=recipe is not None))
 
 
 def _write_json(path: Path, content: Any) -> None:

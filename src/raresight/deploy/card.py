@@ -37,7 +37,8 @@ def bundle_card(facts: Mapping[str, Any], judged: Judged | None, refit: Refit) -
         sections["Performance"] = ["Not known: the images hold too few anomalies to judge by."]
     else:
         called = titles(judged.metrics["recipes"])
-        card = model_card(judged.metrics, judged.settings, judged.recipe, called)
+        alone = {**judged.metrics, "recipes": [judged.row]}  # how it was chosen stands in judged.sentence
+        card = model_card(alone, judged.settings, judged.recipe, called)
         sections |= {name: card[name] for name in ("Data", "Performance", "Limits")}
         sections["Performance"] = [judged.sentence, *sections["Performance"]]
     lines = [f"# {facts['recipe']['id']}", ""]

@@ -19,6 +19,10 @@ from raresight.experiment.run import Run
 BY_RUN = (
     "Judged out of fold by a run; this detector has seen every image since, and was itself tested on none."
 )
+CHOSEN = "It was chosen among the run's recipes by scores inside training rows, without a look at test rows."
+    "It was chosen among the run's recipes by scores inside the training rows, without a look at test rows."
+)
+NAMED = "It was chosen by hand; the best of several recipes looks better than it is."
 INSIDE = (
     "Judged by scores of a twin that did not see the image, inside the training set; thresholds and, of a "
     "network, the end of training were chosen by the same scores, so figures at thresholds flatter. "
@@ -73,9 +77,18 @@ class Judged:
         }
 
 
-def judged_by_run(run: Run, recipe: str, refit: Refit) -> Judged:
-    """Take a recipe's figures from a run."""
-    sentence = BY_RUN
+def judged_by_run(run: Run, recipe: str, *, named: bool) -> Judged:
+    """Take a recipe's figures from a run.
+
+    Parameters
+    ----------
+    run : Run
+    recipe : str
+        Its id.
+    named : bool
+        Whether somebody chose it, who may have seen how it did on test rows.
+    """
+    sentence = f"{BY_RUN} {NAMED if named else CHOSEN}"
     thinned = run.settings["protocol"]["imbalance"]
     if thinned is not None:
         sentence += f" There training rows were thinned to {thinned:g} : 1; this detector learned from all."
