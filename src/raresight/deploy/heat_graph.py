@@ -28,7 +28,7 @@ from raresight.represent.graphs import graph_of, joined
 
 Array = NDArray[Any]
 
-OWN = "the detector's own map"
+OWN = "the detector's own map of the image"
 LEFT_OUT = "what the score loses without a cell of the last feature maps"
 
 CELLS = LITE0_GRID * LITE0_GRID

@@ -20,8 +20,6 @@ BY_RUN = (
     "Judged out of fold by a run; this detector has seen every image since, and was itself tested on none."
 )
 CHOSEN = "It was chosen among the run's recipes by scores inside training rows, without a look at test rows."
-    "It was chosen among the run's recipes by scores inside the training rows, without a look at test rows."
-)
 NAMED = "It was chosen by hand; the best of several recipes looks better than it is."
 INSIDE = (
     "Judged by scores of a twin that did not see the image, inside the training set; thresholds and, of a "
