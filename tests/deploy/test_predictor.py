@@ -174,9 +174,9 @@ def test_a_rule_of_the_bundle_may_refer_an_image(changed, pictures, monkeypatch)
         def measure(self, image):
             return float(image.mean())
 
-        def reason(self, seen, measured):
+        def answer(self, seen, measured):
             assert seen.features.shape == (8,)
-            return "it is too dark" if measured < self.least else None
+            return ("refer", "it is too dark") if measured < self.least else None
 
     monkeypatch.setitem(DECIDERS, "dark", Dark)
     folder = changed(deciders=[{"kind": "dark", "least": 1.0}])

@@ -1,8 +1,8 @@
-"""What may say *refer* in place of normal or anomalous: rules that a bundle carries as plain numbers.
+"""What may decide in place of a threshold, *refer* among its answers: rules that a bundle carries as numbers.
 
 A rule is an object in the list ``deciders`` of ``bundle.json``: ``{"kind": …}`` and its numbers. `DECIDERS`
-says how each kind is opened; opened, it looks at one image after the other and gives a reason to refer it
-to a person, or None. It runs with numpy alone.
+says how each kind is opened; opened, it looks at one image after the other and gives a decision, or None to
+leave it to the next rule and at last to the threshold. It runs with numpy alone.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Decider(Protocol):
         """Take from an image as it was read, (h, w) or (h, w, 3), what is needed to decide."""
         ...
 
-    def reason(self, seen: Seen, measured: Any) -> str | None:
-        """Give a reason to refer the image, or None; `measured` is what `measure` gave."""
+    def answer(self, seen: Seen, measured: Any) -> tuple[str, str | None] | None:
+        """Give ``"anomalous"``, ``"normal"`` or ``"refer"``, and why; or None. `measured`: from `measure`."""
         ...
 
 

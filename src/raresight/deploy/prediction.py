@@ -36,7 +36,7 @@ class Prediction:
     milliseconds : float
         Decoding, preprocessing, and the image's share of its batch.
     reason : str or None
-        Why it is referred.
+        Why a rule of the bundle decided so, for instance why the image is referred.
     error : str or None
         Why it could not be scored, in one clause.
     heat, pixels : (h, w) float32 array and (s, s, c) array, or None
@@ -57,7 +57,7 @@ class Prediction:
     def as_dict(self) -> dict[str, Any]:
         """Give ``file`` and ``error``, or ``file, score, probability, decision, threshold, milliseconds``.
 
-        ``reason`` is there where an image is referred.
+        ``reason`` is there where a rule of the bundle gave one.
         """
         if self.error is not None:
             return {"file": self.file, "error": self.error}

@@ -242,8 +242,9 @@ class Predictor:
         if not np.isfinite(seen.score):
             return Prediction(image.file, error="the detector gave no finite score for it")
         asked = zip(self._deciders, image.measured, strict=True)
-        reason = next(filter(None, (decider.reason(seen, known) for decider, known in asked)), None)
-        decision = "refer" if reason else "anomalous" if seen.score >= seen.threshold else "normal"
+        answers = (decider.answer(seen, known) for decider, known in asked)
+        plain = "anomalous" if seen.score >= seen.threshold else "normal"
+        decision, reason = next(filter(None, answers), (plain, None))
         chance = seen.probability if np.isfinite(seen.probability) else None
         return Prediction(image.file, seen.score, chance, decision, seen.threshold, milliseconds, reason)
 
