@@ -17,7 +17,11 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from raresight.audit.audit import Audit, audit_images
+    from raresight.deploy.bundle import Bundle, make_bundle, train
+    from raresight.deploy.prediction import Prediction
+    from raresight.deploy.predictor import Predictor
     from raresight.errors import (
+        BundleError,
         DataError,
         ImageError,
         InputError,
@@ -46,6 +50,9 @@ _HOMES = {
     "AutoSearch": "raresight.experiment.auto",
     "auto_compare": "raresight.experiment.auto",
     "BalanceRanking": "raresight.evidence.ranking",
+    **dict.fromkeys(("Bundle", "make_bundle", "train"), "raresight.deploy.bundle"),
+    "Prediction": "raresight.deploy.prediction",
+    "Predictor": "raresight.deploy.predictor",
     "Manifest": "raresight.images.manifest",
     "Run": "raresight.experiment.run",
     "Sweep": "raresight.experiment.sweep",
@@ -61,6 +68,7 @@ _HOMES = {
     "write_sweep": "raresight.report",
     **dict.fromkeys(
         (
+            "BundleError",
             "DataError",
             "ImageError",
             "InputError",
@@ -78,6 +86,8 @@ __all__ = [
     "Audit",
     "AutoSearch",
     "BalanceRanking",
+    "Bundle",
+    "BundleError",
     "DataError",
     "ImageError",
     "InputError",
@@ -86,6 +96,8 @@ __all__ = [
     "Manifest",
     "MissingExtraError",
     "OptionError",
+    "Prediction",
+    "Predictor",
     "RaresightError",
     "Run",
     "RunError",
@@ -98,7 +110,9 @@ __all__ = [
     "judge",
     "load",
     "load_external",
+    "make_bundle",
     "rank_balances",
+    "train",
     "write_ranking",
     "write_report",
     "write_sweep",

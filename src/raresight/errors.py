@@ -7,6 +7,7 @@
     │   ├── DataError              a set, a manifest, its labels or its groups
     │   ├── ImageError             one image
     │   └── OptionError            an option, a name, a setting
+    ├── BundleError                a bundle: damaged, changed, of another schema, not a bundle
     ├── RunError                   a run's folder: not a run, another command's, in use, not writable
     ├── LeakageError               something learned, or about to be learned, from rows it must not see
     └── MissingExtraError          an optional dependency is not installed
@@ -40,6 +41,10 @@ class OptionError(InputError, ValueError):
 
 class RunError(RaresightError):
     """A run's folder cannot be used."""
+
+
+class BundleError(RaresightError):
+    """A bundle cannot be used."""
 
 
 class LeakageError(RaresightError):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from raresight.errors import OptionError
@@ -34,6 +35,12 @@ class Entry:
         """Import what the entry names."""
         module, _, name = self.target.partition(":")
         return getattr(import_module(module), name)
+
+
+@cache
+def _registered(group: str) -> tuple[EntryPoint, ...]:
+    """Look entry points up once: every look reads a file of each package that is installed."""
+    return tuple(entry_points(group=group))
 
 
 class Registry(Mapping[str, Entry]):
@@ -71,7 +78,7 @@ class Registry(Mapping[str, Entry]):
 
     def _table(self) -> dict[str, Entry]:
         found = dict(self._own)
-        for point in entry_points(group=f"raresight.{self.kind}s"):
+        for point in _registered(f"raresight.{self.kind}s"):
             found.setdefault(point.name, Entry(point.value, f"from {point.module.split('.')[0]}"))
         return found
 

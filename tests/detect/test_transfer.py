@@ -180,3 +180,20 @@ def test_it_is_compared_like_any_other_detector(tmp_path):
     models = ["transfer[stages=1,epochs=3,learning_rate=1e-3]"]
     run = rs.compare(images, models, ["none"], folds=2, workers=1, out=tmp_path / "run")
     assert run.metrics["recipes"][0]["metrics"]["auroc"]["mean"] > 0.8
+
+
+@torch.no_grad()
+def test_its_map_is_what_the_score_loses_without_a_cell():
+    maps = np.random.default_rng(0).normal(size=(16, 1, 7, 7, 192)).astype(np.float16)
+    label = np.arange(16) % 2
+    detector = Transfer(stages=1, epochs=1, batch_size=8, scored_views=1)
+    detector.fit(maps, label, validation=(maps[:4], label[:4]))
+    found = detector.mapper().eval()(torch.from_numpy(maps[:2]))
+    assert found.shape == (2, 7, 7)
+    (member,) = detector.network_.body.members
+    last = member[0].network.last_maps(detector.network_.pixels(torch.from_numpy(maps[:2, 0])))
+    without = last.flatten(2).numpy()
+    without = np.delete(without, 24, axis=2).mean(axis=2)
+    logits = member[1](torch.from_numpy(without))
+    left = detector.decision_function(maps[:2]) - (logits[:, 1] - logits[:, 0]).numpy()
+    np.testing.assert_allclose(found[:, 3, 3], left, atol=1e-4)

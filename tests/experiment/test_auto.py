@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 import pytest
 from scipy.special import expit
@@ -15,7 +14,7 @@ import raresight as rs
 from raresight.errors import DataError, OptionError
 from raresight.experiment import auto
 from raresight.experiment.auto import auto_compare
-from raresight.experiment.refit import refit
+from raresight.experiment.chosen import favourite
 from raresight.experiment.stacking import Stack, common_rows
 
 
@@ -57,16 +56,16 @@ def test_auto_and_stack_are_judged_like_any_recipe(found):
     assert rs.write_report(found.run).is_file()
 
 
-def test_the_winner_is_fitted_on_every_image_and_kept_as_a_graph(found, images, tmp_path):
-    kept = refit(found.winner, images, folds=3)
-    assert len(kept.fitted.rows) == len(images)
-    folder = kept.save(tmp_path / "winner")
-    facts = json.loads((folder / "recipe.json").read_text())
+def test_the_winner_is_fitted_on_every_image_and_kept_as_a_bundle(found, images, tmp_path):
+    made = rs.make_bundle(found.run, images)
+    assert len(made.refit.fitted.rows) == len(images)
+    folder = made.save(tmp_path / "winner")
+    facts = json.loads((folder / "bundle.json").read_text())
     assert facts["recipe"]["id"] == found.winner.id
-    seen = kept.fitted.seen(kept.store, np.arange(4)).astype(np.float32)
-    session = onnxruntime.InferenceSession(folder / "detector.onnx", providers=["CPUExecutionProvider"])
-    (scores,) = session.run(None, {"x": seen})
-    np.testing.assert_allclose(scores, kept.fitted.score(kept.store, np.arange(4)), atol=1e-4)
+    rows = np.arange(4)
+    scores = [one.score for one in rs.Predictor(folder).predict([images.read(row) for row in rows])]
+    np.testing.assert_allclose(scores, made.refit.fitted.score(made.refit.store, rows), atol=1e-4)
+    assert favourite(found.run) == found.winner.id
 
 
 def test_no_time_leaves_recipes_out_and_more_time_goes_on(images, tmp_path, monkeypatch):

@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from raresight import __version__
-from raresight.cli import audit, auto, check_table, compare, demo, judge, listing, report, synthesise
+from raresight.cli import (
+    audit,
+    auto,
+    check_table,
+    compare,
+    demo,
+    judge,
+    listing,
+    predict,
+    report,
+    synthesise,
+    train,
+)
 
 app = typer.Typer(
     name="raresight",
@@ -42,5 +54,7 @@ app.command("auto")(auto.auto)
 app.command("synthesise")(synthesise.synthesise)
 app.command("judge")(judge.judge)
 app.command("report")(report.report)
+app.command("train")(train.train)
+app.command("predict")(predict.predict)
 app.command("check-table")(check_table.check_table)
 app.command("list")(listing.list_registry)

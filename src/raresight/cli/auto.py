@@ -45,8 +45,8 @@ def auto(
 ) -> None:
     """Find the recipe that suits a set within a budget of time; the same command again goes on."""
     from raresight.cli.console import bars, say
+    from raresight.deploy.bundle import make_bundle
     from raresight.experiment.auto import BALANCES, MODELS, auto_compare
-    from raresight.experiment.refit import refit
     from raresight.images.load import load
     from raresight.spec import split_specs
 
@@ -80,7 +80,8 @@ def auto(
         **shared,
     )
     say("fitting the winner on every image")
-    kept = refit(found.winner, images, **shared).save(found.run.path / "winner")
+    made = make_bundle(found.run, images, progress=bars)
+    kept = made.save(found.run.path / "winner", replace=True)
     finish(found, kept, as_json)
 
 

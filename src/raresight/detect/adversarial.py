@@ -124,8 +124,11 @@ class AdversarialDetector(OneClassDetector):
 
     def heatmap(self, X: ImageArray) -> NDArray[np.float32]:
         """Give the absolute differences from the redrawn images, (n, height, width), 0 to 2."""
-        residual = Residual(self.scorer())  # type: ignore[arg-type]
-        return torch_scores(residual, X, device=find_device(self.device)).astype(np.float32)
+        return torch_scores(self.mapper(), X, device=find_device(self.device)).astype(np.float32)
+
+    def mapper(self) -> nn.Module:
+        """Give the differences as a torch module."""
+        return Residual(self.scorer())  # type: ignore[arg-type]
 
     @staticmethod
     def search_space(trial: Any) -> dict[str, Any]:

@@ -94,6 +94,13 @@ class Detector(BaseEstimator):  # type: ignore[misc]
         """Give a ``torch.nn.Module`` from (n, …) rows, as the detector sees them, to (n,) scores."""
         raise NotImplementedError
 
+    def mapper(self) -> Any:
+        """Give a ``torch.nn.Module`` from (n, …) rows to (n, h, w), higher = more anomalous there.
+
+        None where the detector does not tell places apart by itself.
+        """
+        return None
+
     @staticmethod
     def search_space(trial: Any) -> dict[str, Any]:
         """Draw the options that tuning tries from an ``optuna.Trial``."""

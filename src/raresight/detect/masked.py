@@ -148,8 +148,11 @@ class MaskedDetector(OneClassDetector):
     def heatmap(self, X: ImageArray) -> NDArray[np.float32]:
         """Give the error maps, (n, side, side), from 0 on, on the scale of `Masked`'s standardised images."""
         check_is_fitted(self, "network_")
-        maps = ErrorMap(self.network_, self.smoothing)
-        return torch_scores(maps, X, device=find_device(self.device)).astype(np.float32)
+        return torch_scores(self.mapper(), X, device=find_device(self.device)).astype(np.float32)
+
+    def mapper(self) -> nn.Module:
+        """Give the error maps as a torch module."""
+        return ErrorMap(self.network_, self.smoothing)
 
     def scorer(self) -> nn.Module:
         """Give the network from stored pixels to scores."""

@@ -72,8 +72,10 @@ class _Distances(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         apart = self.flat(x) - self.centre
         squared = apart.square().sum(dim=1, keepdim=True) + self.norms - 2 * apart @ self.rows.T
-        nearest = torch.topk(squared.clamp_min(0), self.k, dim=1, largest=False).values
-        return nearest.sqrt().mean(dim=1)
+        nearest = torch.topk(squared, self.k, dim=1, largest=False).indices
+        # Once more without the cancellation, of which a square root makes much where rows nearly meet.
+        found: Tensor = torch.linalg.vector_norm(apart.unsqueeze(1) - self.rows[nearest], dim=2).mean(dim=1)
+        return found
 
 
 class Mahalanobis(OneClassDetector):

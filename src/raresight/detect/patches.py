@@ -31,7 +31,11 @@ class PatchDetector(OneClassDetector):
 
     def heatmap(self, X: Array) -> NDArray[np.float32]:
         """Score each place of (n, h, w, channels) maps, (n, h, w), higher = more anomalous."""
-        return torch_scores(_Places(self.scorer()), X, size=BLOCK).astype(np.float32)
+        return torch_scores(self.mapper(), X, size=BLOCK).astype(np.float32)
+
+    def mapper(self) -> nn.Module:
+        """Give the places' scores as a torch module."""
+        return _Places(self.scorer())
 
 
 class _Places(nn.Module):

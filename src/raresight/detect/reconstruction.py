@@ -15,7 +15,7 @@ from raresight.detect.base import OneClassDetector
 from raresight.detect.network import image_shape, torch_scores
 from raresight.errors import DataError, OptionError
 from raresight.networks.pixels import ImageNetwork, Pixels
-from raresight.networks.reconstruction import Redrawing, TopShare
+from raresight.networks.reconstruction import ErrorMaps, Redrawing, TopShare
 from raresight.networks.redrawers import DenseAutoencoder
 from raresight.networks.rows import ImageArray, ImageRows, Subset, blocks, read_block
 from raresight.networks.training import BLOCK, Schedule, find_device, local_seed, train_network
@@ -167,6 +167,11 @@ class ReconstructionDetector(OneClassDetector):
                 maps = body.maps(self.network_.pixels(read_block(X, rows)))
                 found[rows] = nnf.interpolate(maps, size=X.shape[1:3], mode="bilinear")[:, 0].numpy()
         return found
+
+    def mapper(self) -> nn.Module:
+        """Give the error maps, as large as what is redrawn, as a torch module."""
+        check_is_fitted(self, "network_")
+        return ErrorMaps(self.network_)
 
     @staticmethod
     def search_space(trial: Any) -> dict[str, Any]:

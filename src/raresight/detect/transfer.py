@@ -19,7 +19,7 @@ from raresight.networks.lite0 import LITE0_WIDTH, Lite0Tail
 from raresight.networks.pixels import ImageNetwork, Pixels
 from raresight.networks.rows import ImageArray, ImageRows, blocks
 from raresight.networks.training import Loss
-from raresight.networks.views import Features, Maps, RandomViews, ViewNetwork
+from raresight.networks.views import CellLosses, Features, Maps, RandomViews, ViewNetwork
 from raresight.represent.backbones import check_backbone
 from raresight.represent.trunk import FIRST_BLOCK
 
@@ -116,6 +116,20 @@ validation_fraction, device, random_state
     def takes(self) -> tuple[str, ...]:  # type: ignore[override]
         """The one representation that the stages allow."""
         return (self.sees.partition("[")[0],)
+
+    @property
+    def views_(self) -> int | None:
+        """How many of the trunk's views a score is the mean over; None where it sees no trunk."""
+        return getattr(self.network_, "views", None)
+
+    def mapper(self) -> nn.Module | None:
+        """Give what the score loses without each cell of the last maps; None where all is trained."""
+        network: Any = self.network_
+        if self.views_ is None or len(self.classes_) != 2:
+            return None
+        members = list(network.body.members)
+        tails, heads = [member[0].network for member in members], [member[1] for member in members]
+        return CellLosses(network.pixels, tails, heads)
 
     def _check_options(self) -> None:
         check_backbone(self.backbone)

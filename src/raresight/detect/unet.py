@@ -25,7 +25,7 @@ from raresight.networks.training import (
     network_output,
     train_network,
 )
-from raresight.networks.unet import LesionLoss, Standardised, TopMean, unet
+from raresight.networks.unet import LesionLoss, PixelShares, Standardised, TopMean, unet
 from raresight.networks.windows import Windows
 
 LEAST_SIDE = 32
@@ -199,6 +199,11 @@ class UNet(ClassifierMixin, Detector):  # type: ignore[misc]
         """Give the network from stored pixels to the score."""
         check_is_fitted(self, "network_")
         return TopMean(self.network_, self.top)
+
+    def mapper(self) -> nn.Module:
+        """Give the pixels' probabilities as a torch module."""
+        check_is_fitted(self, "network_")
+        return PixelShares(self.network_)
 
     def _check_options(self) -> None:
         if not 0 < self.top <= 1:

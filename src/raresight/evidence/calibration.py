@@ -48,6 +48,10 @@ class Calibrator(Protocol):
         """Give (m,) probabilities of an anomaly for (m,) scores."""
         ...
 
+    def numbers(self) -> dict[str, Any]:
+        """Give all that `predict` needs as ``method`` and plain numbers, for JSON."""
+        ...
+
 
 class Uncalibrated:
     """No calibration: what comes in is taken for a probability."""
@@ -59,6 +63,10 @@ class Uncalibrated:
     def predict(self, score: Array) -> Floats:
         """Give (m,) probabilities back as they are."""
         return np.array(score, dtype=np.float64)
+
+    def numbers(self) -> dict[str, Any]:
+        """Give nothing but the method."""
+        return {"method": UNCALIBRATED}
 
 
 class Platt:
@@ -101,6 +109,10 @@ class Platt:
         """Give the probability of an anomaly for each score."""
         return np.asarray(expit(self.log_odds(score)), np.float64)
 
+    def numbers(self) -> dict[str, Any]:
+        """Give ``slope`` and ``intercept``."""
+        return {"method": "platt", "slope": self.slope_, "intercept": self.intercept_}
+
 
 class Beta:
     """Beta calibration: log odds = a ln p − b ln(1 − p) + c, with a, b ≥ 0.
@@ -128,6 +140,11 @@ class Beta:
         z = self._features(score) @ np.array([self.a_, self.b_]) + self.c_
         return np.asarray(expit(z), np.float64)
 
+    def numbers(self) -> dict[str, Any]:
+        """Give ``a``, ``b``, ``c``, and ``slope`` and ``intercept`` of the logistic curve before."""
+        own = {"a": self.a_, "b": self.b_, "c": self.c_}
+        return {**self._platt.numbers(), "method": "beta", **own}
+
     def _features(self, score: Array) -> Floats:
         """Give ln p and −ln(1 − p), (n, 2), from the log odds, so that neither is ever cut off."""
         z = self._platt.log_odds(score)
@@ -150,6 +167,11 @@ class Isotonic:
     def predict(self, score: Array) -> Floats:
         """Give the probability of an anomaly for each score; beyond those learned from, the end's own."""
         return np.asarray(np.interp(score, self._score, self._share), np.float64)
+
+    def numbers(self) -> dict[str, Any]:
+        """Give ``scores`` and the ``probabilities`` at them."""
+        known = {"scores": self._score.tolist(), "probabilities": self._share.tolist()}
+        return {"method": "isotonic", **known}
 
 
 class VennAbers:
@@ -178,6 +200,16 @@ class VennAbers:
         """Give p₁ / (1 − p₀ + p₁) for each score; neither 0 nor 1."""
         low, high = self.interval(score)
         return np.asarray(high / (1 - low + high), np.float64)
+
+    def numbers(self) -> dict[str, Any]:
+        """Give ``scores``, and ``probabilities`` before the first, at it, between it and the second, ….
+
+        A score with i of `scores` below it and j not above it has the probability number i + j.
+        """
+        slots = [(place // 2, (place + 1) // 2) for place in range(2 * len(self._score) + 1)]
+        low, high = np.array([[self._with(i, j, own) for own in (0.0, 1.0)] for i, j in slots]).T
+        known = {"scores": self._score.tolist(), "probabilities": (high / (1 - low + high)).tolist()}
+        return {"method": "venn-abers", **known}
 
     def _with(self, left: int, right: int, own: float) -> float:
         """Fit with one more row, at (left = right − 1) or between the scores learned from."""

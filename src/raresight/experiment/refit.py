@@ -1,23 +1,25 @@
-"""A recipe fitted once more, on every image, and kept as an ONNX graph."""
+"""A recipe fitted once more, on every image."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from raresight.experiment.inner import fit_with_inner
+from raresight.errors import DataError, OptionError
+from raresight.experiment.chances import Chances
+from raresight.experiment.inner import InnerScores, fit_with_inner
 from raresight.experiment.protocol import task_seed
 from raresight.experiment.recipe import FittedRecipe, Recipe
-from raresight.experiment.run import REMEDY
+from raresight.experiment.run import Run
 from raresight.experiment.runner import plan_work
+from raresight.experiment.search import tune
 from raresight.experiment.task import learn_thresholds
-from raresight.images.cache import disk_errors, new_file
 from raresight.images.manifest import Manifest
 from raresight.images.store import ImageStore
+from raresight.progress import Say, unsaid
 
 
 @dataclass(frozen=True)
@@ -30,47 +32,51 @@ class Refit:
     thresholds : dict
         Rule → value, learned on inner scores; see `raresight.experiment.task.learn_thresholds`.
     store : ImageStore
+    inner : InnerScores
+        Scores of images by a twin of the detector that did not see them.
+    chances : Chances
+        From scores to probabilities, learned on inner scores.
+    groups : (n,) array
+        What stays together.
+    settings : dict
+        What ``run.json`` would hold of a comparison of this recipe; see
+        `raresight.experiment.settings.run_settings`.
     """
 
     fitted: FittedRecipe
     thresholds: dict[str, float]
     store: ImageStore
-
-    def save(self, folder: Path) -> Path:
-        """Write ``detector.onnx``, from what the detector sees to the score, and ``recipe.json`` beside it.
-
-        The latter holds the recipe, the thresholds, and mean and deviation by which features are standardised
-        first.
-        """
-        fitted, scaler = self.fitted, self.fitted.scaler
-        facts = {
-            "recipe": fitted.recipe.settings(),
-            "preprocess": self.store.preprocess.settings(),
-            "thresholds": self.thresholds,
-            "score_shift": fitted.shift,
-            "scaler": None
-            if scaler is None
-            else {"mean": scaler.mean_.tolist(), "scale": scaler.scale_.tolist()},
-        }
-        with disk_errors(folder, REMEDY):
-            folder.mkdir(parents=True, exist_ok=True)
-            with new_file(folder / "detector.onnx") as scratch:
-                fitted.detector.export_onnx(scratch, fitted.seen(self.store, fitted.rows[:2]))
-            with new_file(folder / "recipe.json") as scratch:
-                scratch.write_text(json.dumps(facts, indent=1, allow_nan=False))
-        return folder
+    inner: InnerScores
+    chances: Chances
+    groups: NDArray[Any]
+    settings: dict[str, Any]
 
 
-def refit(recipe: Recipe, images: Manifest, **options: Any) -> Refit:
-    """Fit a recipe on all images, and learn its thresholds on inner scores.
+def refit(
+    recipe: Recipe, images: Manifest, *, same_as: Run | None = None, say: Say = unsaid, **options: Any
+) -> Refit:
+    """Fit a recipe on all images, and learn its thresholds and its calibration on inner scores.
 
     Parameters
     ----------
     recipe : Recipe
     images : Manifest
+        Of a binary task.
+    same_as : Run, optional
+        A run whose images and groups these must be.
+    say : callable, optional
+        Told what stays together and what groups cannot rule out.
     **options
-        Further ones of `raresight.compare`: preprocessing, groups, inner folds, seed, thresholds …
+        Further ones of `raresight.compare`: preprocessing, groups, inner folds, seed, thresholds …; what
+        drops anomalies from training rows drops none here.
+
+    Raises
+    ------
+    DataError, OptionError, RunError
+        As `raresight.compare` does; if the task is not binary, or these are not the images of the run.
     """
+    if images.task != "binary":
+        raise OptionError("a detector tells normal from anomalous; name the normal classes with --normal")
     work = plan_work(
         images,
         [str(recipe.model)],
@@ -78,12 +84,27 @@ def refit(recipe: Recipe, images: Manifest, **options: Any) -> Refit:
         representation=str(recipe.representation),
         **options,
     )
-    store, protocol = work.store, work.protocol
+    if same_as is not None:
+        _check_same(same_as, work.settings)
+    work.tell(say)
+    store, protocol, groups = work.store, work.protocol, work.grouping.names
     rows = np.arange(len(store))
     seed = task_seed(protocol.seed, protocol.repeats, protocol.folds)
-    fitted, inner = fit_with_inner(
-        work.tasks[0].recipe, store, work.grouping.names, rows, protocol.inner_folds, seed
-    )
-    prevalence = float(store.manifest.y.mean()) if protocol.prevalence is None else protocol.prevalence
-    learned = learn_thresholds(recipe, fitted, inner, protocol.thresholds, prevalence)
-    return Refit(fitted, learned, store)
+    chosen = work.tasks[0].recipe
+    if protocol.tune:
+        chosen = tune(chosen, store, groups, rows, protocol, seed)
+    fitted, inner = fit_with_inner(chosen, store, groups, rows, protocol.inner_folds, seed)
+    own = float(store.manifest.y.mean())
+    chances = Chances.learn(fitted, inner, protocol.calibration, own)
+    served_at = own if protocol.prevalence is None else protocol.prevalence
+    learned = learn_thresholds(recipe, fitted, inner, protocol.thresholds, served_at)
+    return Refit(fitted, learned, store, inner, chances, groups, work.settings)
+
+
+def _check_same(run: Run, settings: dict[str, Any]) -> None:
+    ours, theirs = settings["data"]["manifest_hash"], run.settings["data"]["manifest_hash"]
+    if ours != theirs or settings["store"]["key"] != run.settings["store"]["key"]:
+        raise DataError(
+            f"these are not the images and groups that {run.path} was made with; name its own set and "
+            "its options --group and --normal, or run compare again"
+        )

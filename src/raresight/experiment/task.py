@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from raresight.errors import InputError, LeakageError, MissingExtraError, RaresightError, RunError
-from raresight.evidence.calibration import CALIBRATIONS, UNCALIBRATED
-from raresight.evidence.prevalence import prior_correction
+from raresight.evidence.calibration import UNCALIBRATED
 from raresight.evidence.temperature import Temperature
 from raresight.evidence.thresholds import parse_rule
+from raresight.experiment.chances import Chances
 from raresight.experiment.external import External
 from raresight.experiment.inner import InnerScores, fit_with_inner
 from raresight.experiment.protocol import Protocol, task_seed
@@ -147,7 +147,7 @@ def run_task(
     predict_seconds = time.perf_counter() - start
     # What the fold had before anomalies were dropped: known without a look at the test rows.
     prevalence = float(store.manifest.y[split.train].mean())
-    chances = _Chances.learn(fitted, inner, protocol.calibration, prevalence)
+    chances = Chances.learn(fitted, inner, protocol.calibration, prevalence)
     served_at = prevalence if protocol.prevalence is None else protocol.prevalence
     thresholds = learn_thresholds(chosen, fitted, inner, protocol.thresholds, served_at)
     receipt |= {
@@ -232,34 +232,6 @@ def learn_thresholds(
     if own is None:
         own = parse_rule(NORMAL_QUANTILE).learn(inner.score, inner.label, prevalence)
     return {"default": float(own), **learned}
-
-
-@dataclass(frozen=True, slots=True)
-class _Chances:
-    """From scores to probabilities at the set's own prevalence."""
-
-    calibrator: Any
-    learned_at: float
-    prevalence: float
-
-    @classmethod
-    def learn(cls, fitted: FittedRecipe, inner: InnerScores, method: str, prevalence: float) -> _Chances:
-        if method == UNCALIBRATED:
-            return cls(None, fitted.seen_prevalence, prevalence)
-        if len(np.unique(inner.label)) < 2:
-            return cls(None, float("nan"), prevalence)  # no anomaly is known: a score is all there is
-        calibrator = CALIBRATIONS[method].load()().fit(inner.score, inner.label)
-        return cls(calibrator, float(inner.label.mean()), prevalence)
-
-    def columns(self, score: NDArray[np.float64], raw: NDArray[np.float64]) -> dict[str, Any]:
-        """Give the columns of a prediction."""
-        return {"score": score, "probability_raw": raw, "probability": self.of(score, raw)}
-
-    def of(self, score: NDArray[np.float64], raw: NDArray[np.float64]) -> NDArray[np.float64]:
-        if np.isnan(self.learned_at):
-            return np.full(len(score), np.nan)
-        found = raw if self.calibrator is None else self.calibrator.predict(score)
-        return prior_correction(found, self.learned_at, self.prevalence)
 
 
 def _frame(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
@@ -161,12 +163,35 @@ def fixed_views(images: Tensor, how: Augmentation, count: int) -> Iterator[Tenso
     ------
     Tensor of the same shape, `count` times.
     """
+    for number, view in enumerate(_view_maps(how, count)):
+        yield images if number == 0 else move(images, view.expand(len(images), -1, -1))
+
+
+def view_grids(how: Augmentation, count: int, side: int) -> list[NDArray[np.float32]]:
+    """Give where each of the `fixed_views` but the first takes its pixels from, as `grid_sample` has it.
+
+    Parameters
+    ----------
+    how, count
+        As for `fixed_views`.
+    side : int
+        Of the images.
+
+    Returns
+    -------
+    list of (1, side, side, 2) float32 arrays, `count` − 1 of them
+    """
+    shape = [1, 1, side, side]
+    maps = _view_maps(how, count)[1:]
+    return [affine_grid(view[None], shape, align_corners=False).numpy() for view in maps]
+
+
+def _view_maps(how: Augmentation, count: int) -> Tensor:
     every = _symmetries(how)
     if count > len(every):
         drawn = _affine_maps(count - len(every), how, 1.0, Generator().manual_seed(0))
         every = torch.cat([every, drawn])
-    for number, view in enumerate(every[:count]):
-        yield images if number == 0 else move(images, view.expand(len(images), -1, -1))
+    return every[:count]
 
 
 def mirror_views(how: Augmentation) -> int:

@@ -51,9 +51,9 @@ def disk_errors(folder: Path, remedy: str) -> Iterator[None]:
 
 
 @contextmanager
-def new_folder(final: Path) -> Iterator[Path]:
+def new_folder(final: Path, remedy: str = "set RARESIGHT_CACHE to another folder") -> Iterator[Path]:
     """Give an empty folder that becomes `final` when the block ends well, and vanishes when it does not."""
-    with disk_errors(final.parent, "set RARESIGHT_CACHE to another folder"):
+    with disk_errors(final.parent, remedy):
         final.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
         try:

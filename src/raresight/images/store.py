@@ -22,10 +22,8 @@ from raresight.images.labels import MODALITY_PREFIX
 from raresight.images.manifest import WITHOUT_IT, Manifest, Rejected
 from raresight.images.masks import known_masks, mask_digests, stored_masks
 from raresight.images.preprocess import Preprocess
+from raresight.images.stored import as_stored, is_grey
 from raresight.progress import Progress, silent
-
-GREY_TOLERANCE = 2
-"""Largest difference between channels (of 255) at which an image still counts as grey."""
 
 STORE_VERSION = 1
 
@@ -299,11 +297,11 @@ class _PixelFile:
         self._stream.close()
 
     def append(self, image: NDArray[Any]) -> None:
-        channels = 1 if _is_grey(image) else 3
+        channels = 1 if is_grey(image) else 3
         dtype = np.promote_types(self.dtype, image.dtype)
         if channels > self.channels or dtype != self.dtype:
             self._widen(max(channels, self.channels), dtype)
-        self._stream.write(_shaped(image, self.channels, self.dtype).tobytes())
+        self._stream.write(as_stored(image, self.channels, self.dtype).tobytes())
         self.count += 1
 
     def _write_header(self) -> None:
@@ -326,29 +324,10 @@ class _PixelFile:
             for _ in range(self.count):
                 image = np.frombuffer(old.read(block), self.dtype)
                 image = image.reshape(self.size, self.size, self.channels)
-                wider._stream.write(_shaped(image, channels, dtype).tobytes())
+                wider._stream.write(as_stored(image, channels, dtype).tobytes())
             wider.count = self.count
         self._stream.close()
         wider.path.replace(self.path)
         self._stream = self.path.open("r+b")
         self._stream.seek(0, os.SEEK_END)
         self.channels, self.dtype = channels, dtype
-
-
-def _is_grey(image: NDArray[Any]) -> bool:
-    if image.ndim == 2 or image.shape[2] == 1:
-        return True
-    tolerance = GREY_TOLERANCE * (257 if image.dtype == np.uint16 else 1)
-    return bool(np.ptp(image.astype(np.int32), axis=2).max() <= tolerance)
-
-
-def _shaped(image: NDArray[Any], channels: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    if image.ndim == 2:
-        image = image[..., None]
-    if image.shape[2] < channels:
-        image = np.repeat(image, channels, axis=2)
-    elif image.shape[2] > channels:
-        image = image[..., 1:2]  # grey within tolerance: green is the luminance closest to all three
-    if image.dtype != dtype:
-        image = image.astype(dtype) * 257
-    return image

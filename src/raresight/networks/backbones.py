@@ -192,3 +192,20 @@ class FrozenNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Run the network."""
         return cast(Tensor, self.network(x))
+
+
+class FromPixels(nn.Module):
+    """A network on planes of 0 … 1, fed with pixels of 0 … 255 whose channels come last.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(n, h, w, 3) float32 pixels → what the network gives for (n, 3, h, w) planes."""
+        return cast(Tensor, self.network((pixels / 255.0).permute(0, 3, 1, 2)))

@@ -63,11 +63,15 @@ class Lite0(nn.Module):
 
     def tail(self, maps: Tensor, blocks: int) -> Tensor:
         """Feature maps after `blocks` blocks → (n, 1280) pooled features."""
+        return torch.mean(self.last_maps(maps, blocks), dim=(2, 3))
+
+    def last_maps(self, maps: Tensor, blocks: int) -> Tensor:
+        """Feature maps after `blocks` blocks → the last ones, (n, 1280, h, w), whose mean is pooled."""
         x = maps
         for block in self.network._blocks[blocks:]:
             x = block(x)
-        x = self.network._swish(self.network._bn1(self.network._conv_head(x)))
-        return torch.mean(x, dim=(2, 3))
+        last: Tensor = self.network._swish(self.network._bn1(self.network._conv_head(x)))
+        return last
 
     def maps(self, planes: Tensor, blocks: Sequence[int]) -> list[Tensor]:
         """(n, 3, h, w) planes → the feature maps that the blocks of these numbers (0 … 15) give."""
@@ -148,3 +152,7 @@ class Lite0Tail(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Feature maps after the blocks that are left out → (n, 1280)."""
         return self.lite0.tail(maps, 0)
+
+    def last_maps(self, maps: Tensor) -> Tensor:
+        """Feature maps after the blocks that are left out → the last ones, (n, 1280, h, w)."""
+        return self.lite0.last_maps(maps, 0)

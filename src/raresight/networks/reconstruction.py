@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as nnf
 
 from raresight.errors import OptionError
+from raresight.networks.pixels import ImageNetwork
 from raresight.networks.redrawers import DenseAutoencoder
 
 ErrorKind = Literal["l1", "l2", "ssim"]
@@ -231,3 +232,23 @@ class TopShare(nn.Module):
         values = self.body.maps(planes).flatten(1)
         highest = max(1, round(self.share * values.shape[1]))
         return values.topk(highest, dim=1).values.mean(dim=1)
+
+
+class ErrorMaps(nn.Module):
+    """From stored pixels to smoothed error maps.
+
+    Parameters
+    ----------
+    network : ImageNetwork
+        Of a `Redrawing`.
+    """
+
+    def __init__(self, network: ImageNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, height, width, channels) → (n, height′, width′), from 0 on."""
+        body: Any = self.network.body
+        maps: Tensor = body.maps(self.network.pixels(images))
+        return maps[:, 0]

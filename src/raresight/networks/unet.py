@@ -90,6 +90,24 @@ class TopMean(nn.Module):
         return top_mean(self.network(images), self.share)
 
 
+class PixelShares(nn.Module):
+    """From images to the probability of a lesion in each pixel.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Gives (n, 1, h, w) log odds.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images of whatever kind the network takes → (n, h, w), 0 to 1."""
+        return torch.sigmoid(self.network(images)[:, 0])
+
+
 def top_mean(odds: Tensor, share: float) -> Tensor:
     """Give the mean of the largest `share` of (n, 1, h, w) values, at least one each: (n,)."""
     flat = odds.flatten(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -53,6 +54,38 @@ class ViewNetwork(ImageNetwork):
     def with_body(self, body: nn.Module) -> ViewNetwork:
         """Give the same network with another body."""
         return ViewNetwork(self.pixels, body, self.views)
+
+
+class CellLosses(nn.Module):
+    """What the log odds lose without each cell of the last feature maps, of an image's first view.
+
+    The features are the mean over the cells; the mean without one cell goes through the same head.
+
+    Parameters
+    ----------
+    pixels : torch.nn.Module
+        From stored maps to a tail's input.
+    tails : sequence of torch.nn.Module
+        Each member's, with a method ``last_maps``: → (n, width, h, w).
+    heads : sequence of torch.nn.Module
+        Each member's, from (…, width) to (…, 2) logits.
+    """
+
+    def __init__(self, pixels: nn.Module, tails: Sequence[nn.Module], heads: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.pixels, self.tails, self.heads = pixels, nn.ModuleList(tails), nn.ModuleList(heads)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(n, views, h, w, channels) → (n, h′, w′)."""
+        seen, lost = self.pixels(maps[:, 0]), []
+        for tail, head in zip(self.tails, self.heads, strict=True):
+            last = cast(Any, tail).last_maps(seen)
+            cells = last.flatten(2)
+            without = (cells.sum(dim=2, keepdim=True) - cells) / (cells.shape[2] - 1)
+            logits = head(torch.cat([cells.mean(dim=2, keepdim=True), without], dim=2).transpose(1, 2))
+            odds = logits[..., 1] - logits[..., 0]
+            lost.append((odds[:, :1] - odds[:, 1:]).unflatten(1, tuple(last.shape[2:])))
+        return torch.stack(lost).mean(dim=0)
 
 
 class RandomViews(ImageRows):

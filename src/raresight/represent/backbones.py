@@ -169,6 +169,14 @@ class OnnxBackbone(FrozenBackbone):
     pooled : bool
         False for maps (n, grid, grid, channels) that are wanted as they are.
 
+    Attributes
+    ----------
+    path : Path
+    channels_first : bool
+        Whether the graph takes (n, 3, s, s).
+    pools : bool
+        Whether its output is maps, which are averaged.
+
     Raises
     ------
     OptionError
@@ -184,8 +192,9 @@ class OnnxBackbone(FrozenBackbone):
             raise OptionError(f"{path} is not an ONNX graph that ONNX Runtime can run") from error
         self._input, *more = self._session.get_inputs()
         output = self._session.get_outputs()[0]
-        self._first = self._layout(path, bool(more))
-        self._maps = pooled and len(output.shape) == 4
+        self.path = path
+        self.channels_first = self._layout(path, bool(more))
+        self.pools = pooled and len(output.shape) == 4
         if not pooled:
             seen = self._session.run(None, {self._input.name: np.zeros((1, *PIXELS), np.float32)})[0]
             self.shape = tuple(seen.shape[1:])
@@ -215,10 +224,10 @@ class OnnxBackbone(FrozenBackbone):
         batch = full_scale(pixels)
         if batch.shape[-1] == 1:
             batch = np.repeat(batch, 3, axis=-1)
-        if self._first:
+        if self.channels_first:
             batch = np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
         features: NDArray[np.float32] = self._session.run(None, {self._input.name: batch})[0]
-        return features.mean(axis=(2, 3)) if self._maps else features
+        return features.mean(axis=(2, 3)) if self.pools else features
 
 
 class TorchBackbone(FrozenBackbone):
@@ -247,6 +256,12 @@ class TorchBackbone(FrozenBackbone):
                 f"train it: transfer[backbone={name},stages=all]"
             )
         self.shape = (self._network.width,)
+
+    def module(self) -> torch.nn.Module:
+        """Give the network from (n, s, s, 3) float32 pixels of 0 … 255 to features, to be exported."""
+        from raresight.networks.backbones import FromPixels
+
+        return FromPixels(self._network)
 
     def __call__(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Embed one batch, see `FrozenBackbone`."""

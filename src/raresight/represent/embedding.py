@@ -5,18 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from raresight.images.store import ImageStore
 from raresight.progress import Progress, silent
 from raresight.represent.backbones import (
     EXPORT_VERSION,
+    OnnxBackbone,
+    TorchBackbone,
     backbone_key,
     check_backbone,
     check_side,
     embed_store,
+    exported,
     open_backbone,
 )
+
+LITE0_FEATURES = 1280
+LITE0_GRID = 7
+"""Side of lite0's last maps at 224 pixels."""
 
 
 class Embedding:
@@ -62,3 +69,52 @@ class Embedding:
             return embed_store(store, open_backbone(self.backbone), self.backbone, progress)
 
         return store.derived(f"embedding-{self.key}-v{EXPORT_VERSION}", make)
+
+    def map_graph(self, shape: tuple[int, ...], dtype: DTypeLike) -> list[Any]:
+        """Give ONNX graphs from (n, *shape) stored pixels to the maps (n, features, h, w) whose mean it is.
+
+        None for networks other than lite0, whose last step is not known.
+        """
+        if self.backbone != "lite0":
+            return []
+        import onnx
+
+        pieces = self.graph(shape, dtype)
+        graph = pieces[-1].graph
+        pool = next(node for node in graph.node if graph.output[0].name in node.output)
+        assert pool.op_type == "ReduceMean"
+        graph.node.remove(pool)
+        graph.output[0].CopyFrom(
+            onnx.helper.make_tensor_value_info(
+                pool.input[0], onnx.TensorProto.FLOAT, ["n", LITE0_FEATURES, LITE0_GRID, LITE0_GRID]
+            )
+        )
+        return pieces
+
+    def graph(self, shape: tuple[int, ...], dtype: DTypeLike) -> list[Any]:
+        """Give ONNX graphs from (n, *shape) stored pixels to the features; see `represent.graphs`.
+
+        Raises
+        ------
+        RaresightError
+            If the network cannot be written as a graph.
+        """
+        import onnx
+
+        from raresight.represent.graphs import graph_of, rgb_graph
+
+        network = open_backbone(self.backbone)
+        check_side(network, self.backbone, shape[0])
+        pieces = [rgb_graph(shape, dtype)]
+        if isinstance(network, TorchBackbone):
+            path = exported(f"{self.key}-{shape[0]}", network.module, (*shape[:2], 3))
+            return [*pieces, onnx.load(path)]
+        assert isinstance(network, OnnxBackbone)
+        if network.channels_first:
+            text = "planes (float[n,h,w,3] x) => (float[n,3,h,w] y) { y = Transpose<perm=[0,3,1,2]>(x) }"
+            pieces.append(graph_of(text))
+        pieces.append(onnx.load(network.path))
+        if network.pools:
+            mean = "mean (float[n,c,h,w] x) => (float[n,c] y) { y = ReduceMean<keepdims=0>(x, axes) }"
+            pieces.append(graph_of(mean, axes=np.array([2, 3], np.int64)))
+        return pieces

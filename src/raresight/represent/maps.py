@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from raresight.errors import OptionError
 from raresight.images.store import ImageStore
@@ -60,6 +60,15 @@ class Maps:
             return embed_store(store, self._network(), "lite0", progress, np.float16)
 
         return store.derived(f"maps-{self.blocks}-{self.grid}-v{EXPORT_VERSION}", make)
+
+    def graph(self, shape: tuple[int, ...], dtype: DTypeLike) -> list[Any]:
+        """Give ONNX graphs from (n, 224, 224, c) stored pixels to the maps; see `represent.graphs`."""
+        import onnx
+
+        from raresight.represent.graphs import graph_of, rgb_graph
+
+        stored = "stored (float[n,h,w,c] x) => (float16[n,h,w,c] rows) { rows = Cast<to=10>(x) }"
+        return [rgb_graph(shape, dtype), onnx.load(self._network().path), graph_of(stored)]
 
     def _network(self) -> OnnxBackbone:
         blocks = sorted({int(each) for each in self.blocks.split("+")})

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from sklearn.decomposition import PCA
 
 from raresight.images.store import ImageStore
 from raresight.represent.pixels import Pixels
+
+SMALLEST = 1e-6
+"""Share of the first component's variance below which a component is left out."""
 
 
 class PrincipalComponents:
@@ -36,6 +39,10 @@ class PrincipalComponents:
         flat = self._flat(store, rows)
         count = min(self.components, *flat.shape)
         self.pca_ = PCA(count, svd_solver="randomized", random_state=0).fit(flat)
+        # Of n rows, or of fewer that differ, the last components are rounding errors, which scaling would
+        # blow up to the size of the others.
+        size = self.pca_.explained_variance_
+        self.pca_.components_ = self.pca_.components_[size > SMALLEST * size[0]]
         return self
 
     def transform(self, store: ImageStore, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -45,6 +52,25 @@ class PrincipalComponents:
     def of(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Represent (n, s, s, c) images of a store's size that are not in a store."""
         return self._project(_fractions(self.pixels_.of(images)))
+
+    def graph(self, shape: tuple[int, ...], dtype: DTypeLike) -> list[Any]:
+        """Give ONNX graphs from (n, *shape) stored pixels to the components; see `represent.graphs`."""
+        from raresight.represent.graphs import graph_of
+
+        kind, axes = np.dtype(dtype), self.pca_.components_.astype(np.float32)
+        project = graph_of(
+            f"""project ({kind}[n,h,w,c] x) => (float[n,k] rows) {{
+                values = Cast<to=1>(x)
+                flat = Flatten<axis=1>(values)
+                fractions = Div(flat, full)
+                turned = MatMul(fractions, axes)
+                rows = Sub(turned, centre)
+            }}""",
+            full=np.array(np.iinfo(kind).max, np.float32),
+            axes=axes.T,
+            centre=(self.pca_.mean_ @ self.pca_.components_.T).astype(np.float32),
+        )
+        return [*self.pixels_.graph(shape, dtype), project]
 
     def _project(self, flat: NDArray[Any]) -> NDArray[np.float32]:
         projected: NDArray[np.float32] = self.pca_.transform(flat).astype(np.float32)

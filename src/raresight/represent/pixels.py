@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from raresight.errors import OptionError
 from raresight.images.store import ImageStore
@@ -69,6 +69,14 @@ class Pixels:
         return store.derived(
             f"pixels-{self.size}-{'grey' if self.grey_ else 'kept'}", lambda: self._reduced(store.pixels)
         )
+
+    def graph(self, shape: tuple[int, ...], dtype: DTypeLike) -> list[Any]:
+        """Give ONNX graphs from (n, *shape) stored pixels to the rows; none where they are the same."""
+        from raresight.represent.graphs import reduced_graph
+
+        if self.size == shape[0] and not self.grey_:
+            return []
+        return [reduced_graph(shape, dtype, self.size, LUMINANCE if self.grey_ else None)]
 
     def _reduced(self, pixels: NDArray[Any]) -> NDArray[Any]:
         channels = 1 if self.grey_ else pixels.shape[3]

@@ -8,10 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from raresight.errors import OptionError
-from raresight.images.augment import AUGMENTATIONS, fixed_views
+from raresight.images.augment import AUGMENTATIONS, fixed_views, view_grids
 from raresight.images.store import ImageStore
 from raresight.networks.lite0 import Lite0
 from raresight.progress import Progress, silent
@@ -85,6 +85,56 @@ class Trunk:
 
         name = f"trunk-lite0-{self.stages}-{self.views}-{self.seen_as_}-v{EXPORT_VERSION}"
         return store.derived(name, make)
+
+    def graph(self, shape: tuple[int, ...], dtype: DTypeLike, views: int | None = None) -> list[Any]:
+        """Give ONNX graphs from (n, 224, 224, c) stored pixels to the maps; see `raresight.represent.graphs`.
+
+        Parameters
+        ----------
+        shape, dtype
+            Of the stored images.
+        views : int, optional
+            How many of the views, the first ones; by default all.
+        """
+        import onnx
+
+        from raresight.represent.graphs import graph_of, rgb_graph
+
+        count = self.views if views is None else min(views, self.views)
+        path = lite0_trunk_onnx(FIRST_BLOCK[self.stages])
+        _, channels, height, width = open_graph(path).get_outputs()[0].shape
+        lines, grids = ["v0 = Transpose<perm=[0,3,1,2]>(rgb)", "one = Reshape(v0, together)"], {}
+        moves = view_grids(AUGMENTATIONS[self.seen_as_], self.views, shape[0])[: count - 1]
+        for number, grid in enumerate(moves, 1):
+            grids[f"grid{number}"] = grid
+            # All channels of all images lie in one, so that one grid moves them all.
+            lines.append(f'm{number} = GridSample<mode="linear", align_corners=0>(one, grid{number})')
+            lines.append(f"v{number} = Reshape(m{number}, apart)")
+        lines += [f"seen = Concat<axis=1>({', '.join(f'v{number}' for number in range(count))})"]
+        lines += [
+            "all = Reshape(seen, apart)",
+            "centred = Sub(all, mean)",
+            "planes = Div(centred, deviation)",
+        ]
+        body, size = "\n".join(lines), f"{shape[0]},{shape[1]}"
+        front = graph_of(
+            f"views (float[n,{size},3] rgb) => (float[m,3,{size}] planes) {{ {body} }}",
+            together=np.array([1, -1, *shape[:2]], np.int64),
+            apart=np.array([-1, 3, *shape[:2]], np.int64),
+            mean=np.array(127, np.float32),
+            deviation=np.array(128, np.float32),
+            **grids,
+        )
+        stored = graph_of(
+            f"""stored (float[m,{channels},{height},{width}] x)
+                => (float16[n,{count},{height},{width},{channels}] rows) {{
+                by = Reshape(x, parts)
+                last = Transpose<perm=[0,1,3,4,2]>(by)
+                rows = Cast<to=10>(last)
+            }}""",
+            parts=np.array([-1, count, channels, height, width], np.int64),
+        )
+        return [rgb_graph(shape, dtype), front, onnx.load(path), stored]
 
     def _seen_as(self, store: ImageStore) -> str:
         return (store.preprocess.preset or "default") if self.modality == "auto" else self.modality

@@ -1,0 +1,94 @@
+"""Heatmaps of a bundle: the detector's own, or what the score loses without a cell; and their pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import raresight as rs
+from raresight.cli.app import app
+from raresight.cli.console import guarded
+from raresight.deploy.heat import overlay
+from raresight.deploy.heat_graph import heat_graph, run_heat
+from raresight.experiment.recipe import Recipe
+from raresight.images.load import load
+from raresight.images.store import build_store
+from raresight.networks.lite0 import LITE0_BLOCKS, Lite0
+from raresight.represent.backbones import full_scale
+from raresight.spec import parse_spec
+
+
+@pytest.fixture(scope="module")
+def store():
+    return build_store(load("phantom:brain?n=24&anomalies=0.4&difficulty=0&seed=0"))
+
+
+def fit(store, model, space):
+    recipe = Recipe(parse_spec(model), parse_spec(space), parse_spec("none"), "cpu")
+    return recipe.fit(store, np.arange(24), 0)
+
+
+@torch.no_grad()
+def test_any_head_on_the_embedding_is_asked_without_each_cell(store):
+    fitted = fit(store, "rf[n_estimators=30]", "embedding")
+    made = heat_graph(fitted, store)
+    row = int(np.flatnonzero(store.manifest.y == 1)[0])
+    (found,) = run_heat(made.content, np.asarray(store.pixels[row : row + 1]))
+    network = Lite0().network
+    values = full_scale(np.repeat(np.asarray(store.pixels[row : row + 1]), 3, axis=3))
+    lite0 = Lite0()
+    maps = lite0.trunk(lite0.planes(torch.from_numpy(values)), LITE0_BLOCKS)
+    maps = network._swish(network._bn1(network._conv_head(maps)))[0].flatten(1).numpy()
+    without = np.stack([np.delete(maps, cell, axis=1).mean(axis=1) for cell in range(49)])
+    rows = np.vstack([maps.mean(axis=1), without])
+    scores = fitted.detector.decision_function(rows)
+    expected = (scores[0] - scores[1:]).reshape(7, 7)
+    assert np.abs(found - expected).max() < 0.05  # a vote of thirty, where a feature lies next to a split
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.95
+
+
+def test_pixels_and_components_have_no_map(store):
+    assert heat_graph(fit(store, "logistic", "pca[components=4]"), store) is None
+
+
+def test_a_detectors_own_map_is_written_beside_the_predictions(tmp_path, capsys):
+    images = rs.load("phantom:brain?n=24&anomalies=0.4&difficulty=0&seed=0")
+    made = rs.train(images, "padim[features=8]", representation="maps[blocks=10]", inner_folds=2)
+    made.save(tmp_path / "b")
+    (tmp_path / "other").mkdir()
+    for name in ("a.png", "other/a.png"):
+        Image.fromarray(images.read(0)).save(tmp_path / name)
+    (tmp_path / "broken.png").write_bytes(b"x")
+    files = [str(tmp_path / name) for name in ("a.png", "broken.png", "other/a.png")]
+    assert guarded(app, ["predict", str(tmp_path / "b"), *files, "--heatmaps", str(tmp_path / "heat")]) == 1
+    assert sorted(path.name for path in (tmp_path / "heat").iterdir()) == ["a-2.png", "a.png"]
+    assert np.asarray(Image.open(tmp_path / "heat" / "a.png")).shape == (224, 224, 3)
+    fitted = made.refit.fitted
+    rows = np.arange(3)
+    expected = fitted.detector.heatmap(fitted.seen(made.refit.store, rows))
+    found = rs.Predictor(tmp_path / "b").predict([images.read(row) for row in rows], heat=True)
+    np.testing.assert_allclose(np.stack([one.heat for one in found]), expected, rtol=1e-3, atol=1e-3)
+    plain = rs.Predictor(tmp_path / "b").predict(files[0])[0]
+    warm = rs.Predictor(tmp_path / "b").predict(files[0], heat=True)[0]
+    assert plain.heat is None
+    assert warm.heat.shape == (14, 14)
+    assert warm.score == plain.score
+    (tmp_path / "file").write_text("")
+    taken = ["predict", str(tmp_path / "b"), files[0], "--heatmaps", str(tmp_path / "file")]
+    assert guarded(app, taken) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_an_overlay_is_hot_where_the_heat_is_and_plain_elsewhere(dtype):
+    pixels = np.full((40, 40, 1), 0.5 * np.iinfo(dtype).max, dtype)
+    heat = np.zeros((8, 8), np.float32)
+    heat[2, 5] = 1
+    shown = overlay(pixels, heat, 0, 1)
+    assert (shown[30:, :10] == 127).all()
+    red, green, blue = shown[12, 27].astype(int)
+    assert red > green + 40
+    assert red > blue + 40
+    assert (overlay(pixels, heat, 1, 2)[12, 27] == 127).all()
