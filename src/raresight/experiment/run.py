@@ -176,20 +176,26 @@ class Run:
         whole = whole.assign(_rank=rank).sort_values(["_rank", "repeat", "row"], kind="stable")
         return whole.drop(columns="_rank").reset_index(drop=True)
 
-    def keep_subgroups(self, table: pd.DataFrame | None) -> None:
+    def keep_subgroups(self, table: pd.DataFrame | None) -> bool:
         """Keep which subgroup each row belongs to; the metrics are weighed anew where that changed.
 
         Parameters
         ----------
         table : pandas.DataFrame or None
             See `raresight.images.subgroups.subgroups_of`; None leaves what there is.
+
+        Returns
+        -------
+        bool
+            Whether anything changed.
         """
         if table is None or (self.subgroups is not None and self.subgroups.equals(table)):
-            return
+            return False
         with disk_errors(self.path, REMEDY):
             (self.path / "metrics.json").unlink(missing_ok=True)
             with new_file(self.path / "subgroups.parquet") as scratch:
                 table.to_parquet(scratch, index=False)
+        return True
 
     @property
     def subgroups(self) -> pd.DataFrame | None:

@@ -332,10 +332,10 @@ def carry_out(
         if waiting or leaky:
             for weighed in ("metrics.json", "verdicts.json"):
                 (path / weighed).unlink(missing_ok=True)
-            _prepare(store, [*waiting, *leaky], progress)
+            prepare_spaces(store, [*waiting, *leaky], progress)
         if waiting:
             if work.external is not None:
-                _prepare(work.external.store, waiting, progress, distances=False)
+                prepare_spaces(work.external.store, waiting, progress, distances=False)
             _work(waiting, work, run, workers, progress)
             for sentence in run.failure_sentences:
                 say(f"warning: {sentence}")
@@ -351,10 +351,19 @@ def carry_out(
     return run
 
 
-def _prepare(
+def prepare_spaces(
     store: ImageStore, tasks: Sequence[Task | LeakyTask], progress: Progress, distances: bool = True
 ) -> None:
-    """Compute once, before the workers start, what they all read."""
+    """Compute once, before the workers start, what they all read: representations and distances.
+
+    Parameters
+    ----------
+    store : ImageStore
+    tasks : sequence of Task or LeakyTask
+    progress : callable
+    distances : bool
+        False for a set that nothing is learned from.
+    """
     spaces = {str(t.recipe.representation): t.recipe.representation for t in tasks}
     for spec in spaces.values():
         space = spec.make(REPRESENTATIONS)
