@@ -22,7 +22,7 @@ import numpy as np
 
 import raresight as rs
 from raresight.evidence.format import decimal, estimate_text, span
-from raresight.report.stress import stress_figure_png
+from raresight.report.stress import stress_png
 from raresight.stress.corruptions import default_corruptions
 from raresight.stress.folder import Stress, is_stress
 
@@ -132,7 +132,10 @@ def section(name: str, found: Stress) -> list[str]:
     stamp = found.path / "seconds.json"
     if stamp.exists():
         used, clock = json.loads(stamp.read_text())
-        lines += ["", f"Took {clock / 60:.0f} minutes on a busy machine, one worker ({used / 60:.0f} minutes of it in the parent)."]
+        lines += [
+            "",
+            f"Took {clock / 60:.0f} minutes on a busy machine, one worker ({used / 60:.0f} minutes of it in the parent).",
+        ]
     return [*lines, ""]
 
 
@@ -174,7 +177,7 @@ def main() -> None:
             run(name, SETS[name], options.data, options.out)
     for name in SETS:
         if (options.out / name / "stress.json").exists():
-            (FIGURES / f"stress-{name}.png").write_bytes(stress_figure_png(Stress(options.out / name).summary))
+            (FIGURES / f"stress-{name}.png").write_bytes(stress_png(Stress(options.out / name).summary))
     PAGE.write_text(page(options.out))
 
 

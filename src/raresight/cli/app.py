@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from raresight import __version__
-from raresight.cli import audit, auto, check_table, compare, demo, judge, listing, report, synthesise
+from raresight.cli import audit, auto, check_table, compare, demo, judge, listing, report, stress, synthesise
 
 app = typer.Typer(
     name="raresight",
@@ -42,5 +42,6 @@ app.command("auto")(auto.auto)
 app.command("synthesise")(synthesise.synthesise)
 app.command("judge")(judge.judge)
 app.command("report")(report.report)
+app.command("stress")(stress.stress)
 app.command("check-table")(check_table.check_table)
 app.command("list")(listing.list_registry)
