@@ -29,7 +29,7 @@ LEAST_AUROC = 0.6
 MARGINS = {"robustness": 0.02, "stressed_auroc": 0.01}
 """Practical equivalence of two recipes."""
 
-TITLES = {"robustness": "robustness", "stressed_auroc": "AUROC under corruption"}
+TITLES = {"robustness": "Robustness", "stressed_auroc": "AUROC under corruption"}
 
 
 def robustness(clean: Floats, stressed: Floats) -> Floats:

@@ -91,7 +91,7 @@ def write_stress(stress: Stressed, path: str | Path | None = None, format: str |
     pictures = {
         # Markup: the SVG is ours, and matplotlib escapes the names that it writes into it.
         "picture": Markup(for_page(wide, "stress", CAPTION)),
-        "narrow": Markup(for_page(narrow.decode(), "narrow", CAPTION)),
+        "narrow": Markup(for_page(narrow, "narrow", CAPTION)),
     }
     context = {**stress_context(summary, stress.settings), **pictures}
     write_whole(target, page(form, f"stress.{form}.j2", context))
