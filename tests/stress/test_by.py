@@ -43,6 +43,10 @@ def test_the_report_has_them(folder: Path, tmp_path: Path):
     assert "<h2>Subgroups</h2>" in page and "Too few to say" in page and "20–39" in page
     plain = rs.write_report(run, tmp_path / "report.md").read_text()
     assert "## Subgroups" in plain and "| F |" in plain
+    some = rs.write_report(run, tmp_path / "some.md", by=["sex"]).read_text()
+    assert "| F |" in some and "20–39" not in some
+    with pytest.raises(OptionError, match="keeps no subgroups by site; run the same compare command with"):
+        rs.write_report(run, tmp_path / "none.md", by=["site"])
 
 
 def test_several_classes_have_none(tmp_path: Path):

@@ -32,6 +32,9 @@ def report(
             "--out", help="Where to write it; by default into the run, of several ranking.html here."
         ),
     ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Of the columns that compare --by kept, those to show.")
+    ] = None,
 ) -> None:
     """Write the report of a run, or of several: tables, figures, receipt."""
     from raresight.experiment.run import Run
@@ -47,4 +50,5 @@ def report(
     elif is_stress(runs[0]):
         print(write_stress(Stress(runs[0]), out, form.value))
     else:
-        print(write_report(Run(runs[0]), out, format=form.value))
+        columns = [] if by is None else [part.strip() for part in by.split(",")]
+        print(write_report(Run(runs[0]), out, format=form.value, by=columns))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from raresight.errors import OptionError
 from raresight.evidence.metrics import METRICS
 
 TABLE = ("auroc", "sensitivity", "specificity", "brier")
@@ -57,6 +58,36 @@ def subgroups_context(found: Mapping[str, Any] | None, called: Mapping[str, str]
         "fewest": found["fewest_groups"],
         "titles": [METRICS[name].title for name in TABLE],
         "tables": tables,
+    }
+
+
+def only_columns(context: dict[str, Any] | None, by: Sequence[str]) -> dict[str, Any]:
+    """Keep the tables and warnings of some columns; what is said of the worst still counts them all.
+
+    Parameters
+    ----------
+    context : dict or None
+        As `subgroups_context` made it.
+    by : sequence of str
+        Columns.
+
+    Raises
+    ------
+    OptionError
+        If a column's subgroups were not kept.
+    """
+    kept = [] if context is None else [table["column"] for table in context["tables"]]
+    for column in by:
+        if column not in kept:
+            raise OptionError(
+                f"the run keeps no subgroups by {column}; run the same compare command with --by {column}, "
+                "nothing is trained again"
+            )
+    assert context is not None
+    return {
+        **context,
+        "tables": [table for table in context["tables"] if table["column"] in by],
+        "warnings": [w for w in context["warnings"] if w.partition(" = ")[0] in by],
     }
 
 
