@@ -75,25 +75,25 @@ def test_the_share_that_is_kept():
 
 
 def test_robustness_comes_near_the_truth_on_many_images():
-    found = weigh_conditions(*study(0, n=20_000), resamples=20)
-    assert kept(found, NONE, found.conditions)["robustness"]["mean"] == pytest.approx(truth(), abs=0.02)
+    found = weigh_conditions(*study(0, n=8_000, recipes=(NONE,)), resamples=5)
+    assert kept(found, NONE, found.conditions)["robustness"]["mean"] == pytest.approx(truth(), abs=0.03)
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
-    inside, studies = 0, 80
+    inside, studies = 0, 60
     for seed in range(studies):
-        found = weigh_conditions(*study(seed, recipes=(NONE,)), resamples=150, seed=seed)
+        found = weigh_conditions(*study(seed, recipes=(NONE,)), resamples=120, seed=seed)
         cell = kept(found, NONE, found.conditions)["robustness"]
         inside += cell["low"] <= truth() <= cell["high"]
-    assert inside >= 70  # binomial(80, .95) falls below 70 with chance .2 %
+    assert inside >= 51  # binomial(60, .95) falls below 51 with chance .1 %
 
 
 def test_a_balance_that_changes_nothing_is_seldom_said_to():
     said = []
-    for seed in range(60):
+    for seed in range(40):
         found = weigh_conditions(*study(1000 + seed), resamples=120, seed=seed)
         said += [row["decision"] for row in judge_robustness(found, PARTS) if row["metric"] == "robustness"]
-    assert len(said) == 60 and sum(word in ("helps", "harms") for word in said) <= 8
+    assert len(said) == 40 and sum(word in ("helps", "harms") for word in said) <= 6
 
 
 def test_a_balance_that_helps_is_found():
