@@ -3,8 +3,8 @@
 The worst of several subgroups looks bad even where all are alike: somebody comes last. So a subgroup's value
 is set against that of all other images, and the p of the difference is adjusted for all subgroups looked at
 (Holm). Only where that is below .05 is the worst called worse; and nothing is said of a subgroup with few
-patients. With tens of patients the bootstrap's error comes out up to a sixth too large, so `worse` is said too
-seldom rather than too often (``benchmarks/stress_validity.md``).
+patients. With tens of patients the bootstrap's error comes out up to a sixth too large, so `worse` is said
+too seldom rather than too often (``benchmarks/stress_validity.md``).
 
 Source: Holm, Scand. J. Statistics 6 (1979), over differences with bootstrap errors; on why the worst subgroup
 needs it, Cherian & Candès, "Statistical inference for fairness auditing", JMLR 25 (2024).
