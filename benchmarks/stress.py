@@ -41,12 +41,13 @@ class Plan:
     imbalance: float | None = None
     normals: int = 600
     anomalies: int = 300
+    most: int = 300
 
 
 SETS = {
     "brain_tumor_yesno": Plan("no", "mri"),
     "aptos2019": Plan("No_DR", "fundus", 20.0),
-    "brain_tumor_mri_4class": Plan("notumor", "mri", 20.0),
+    "brain_tumor_mri_4class": Plan("notumor", "mri", 20.0, most=200),
 }
 
 
@@ -72,7 +73,7 @@ def run(name: str, plan: Plan, data: Path, out: Path) -> None:
         ["none", "smote"],
         corruptions=default_corruptions(plan.modality),
         severities=SEVERITIES,
-        most=300,
+        most=plan.most,
         folds=3,
         repeats=5,
         imbalance=plan.imbalance,

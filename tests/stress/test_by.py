@@ -12,7 +12,7 @@ from PIL import Image
 import raresight as rs
 from raresight.errors import OptionError
 
-SET = "phantom:brain?n=80&anomalies=0.4&difficulty=0&size=64&seed=2"
+SET = "phantom:brain?n=60&anomalies=0.4&difficulty=0&size=64&seed=2"
 OPTIONS = {"representation": "pixels[size=16]", "size": 64, "folds": 2, "workers": 1}
 
 
@@ -30,7 +30,7 @@ def test_subgroups_come_to_a_finished_run_without_training_again(folder: Path):
     assert {p: p.stat().st_mtime_ns for p in (folder / "predictions").iterdir()} == made
     columns = run.metrics["subgroups"]["columns"]
     assert [c["column"] for c in columns] == ["sex", "age:20"]
-    assert sum(level["images"] for level in columns[1]["levels"]) == 80
+    assert sum(level["images"] for level in columns[1]["levels"]) == 60
     assert [level["level"] for level in columns[0]["levels"]] == ["F", "M"]
     kept = pd.read_parquet(folder / "subgroups.parquet")
     assert list(kept) == ["row", "sex", "age:20"] and kept["age:20"].str.contains("–").all()
@@ -41,10 +41,8 @@ def test_the_report_has_them(folder: Path, tmp_path: Path):
     run = rs.compare(rs.load(SET), ["logistic"], ["none"], **OPTIONS, out=folder, by=["sex", "age:20"])
     page = rs.write_report(run, tmp_path / "report.html").read_text()
     assert "<h2>Subgroups</h2>" in page and "Too few to say" in page and "20–39" in page
-    plain = rs.write_report(run, tmp_path / "report.md").read_text()
-    assert "## Subgroups" in plain and "| F |" in plain
     some = rs.write_report(run, tmp_path / "some.md", by=["sex"]).read_text()
-    assert "| F |" in some and "20–39" not in some
+    assert "## Subgroups" in some and "| F |" in some and "20–39" not in some
     with pytest.raises(OptionError, match="keeps no subgroups by site; run the same compare command with"):
         rs.write_report(run, tmp_path / "none.md", by=["site"])
 

@@ -46,7 +46,7 @@ def scans(small_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stressed(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> rs.Stress:
     out = tmp_path_factory.mktemp("stress") / "one"
-    other = rs.load("phantom:brain?n=40&anomalies=0.5&size=64&seed=1")
+    other = rs.load("phantom:brain?n=24&anomalies=0.5&size=64&seed=1")
     return stress_recipes(rs.load(scans), **STRESS, external=other, by=["site"], out=out)
 
 
@@ -97,9 +97,9 @@ def test_a_worse_image_is_scored_otherwise_and_told(stressed):
 
 def test_the_other_set_and_the_subgroups_are_in_it(stressed):
     external = stressed.summary["external"]
-    assert external["images"] == 40 and external["recipes"][0]["models"] == 2
+    assert external["images"] == 24 and external["recipes"][0]["models"] == 2
     assert stressed.elsewhere["file"].str.startswith("brain-").all()
-    assert set(stressed.elsewhere["row"]) == set(range(40))
+    assert set(stressed.elsewhere["row"]) == set(range(24))
     levels = stressed.summary["subgroups"]["columns"][0]["levels"]
     assert [level["level"] for level in levels] == ["north", "south", "unknown"]
     assert list(stressed.run.subgroups) == ["row", "site"]
@@ -107,7 +107,7 @@ def test_the_other_set_and_the_subgroups_are_in_it(stressed):
 
 def test_a_test_that_was_cut_short_goes_on_to_the_same_bytes(scans, stressed, tmp_path):
     out = tmp_path / "two"
-    again = {**STRESS, "external": rs.load("phantom:brain?n=40&anomalies=0.5&size=64&seed=1"), "by": ["site"]}
+    again = {**STRESS, "external": rs.load("phantom:brain?n=24&anomalies=0.5&size=64&seed=1"), "by": ["site"]}
     first = stress_recipes(rs.load(scans), **again, out=out)
     assert contents(first.path) == contents(stressed.path)
     for room in ("predictions", "external"):

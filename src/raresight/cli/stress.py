@@ -116,7 +116,6 @@ def finish(found: Stress, as_json: bool) -> None:
     from raresight.report import write_stress
 
     path = write_stress(found)
-    write_stress(found, found.path / "report.md")
     if as_json:
         print_json({"stress": str(found.path), "report": str(path), **found.summary})
         return
