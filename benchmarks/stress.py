@@ -180,7 +180,8 @@ def table(summary: dict) -> list[str]:
     heads = " | ".join(f"`{row['recipe']}`" for row in recipes)
     lines = [
         "At severity 5: AUROC; sensitivity, specificity at the default threshold; specificity at the threshold learned to keep 95 % "
-        "on clean images; and the drift of that threshold, in deviations of the clean normal scores. First row: clean images.",
+        "on clean images; the drift of that threshold, in deviations of the clean normal scores; and the spread of scores, as a share of "
+        "the clean one. First row: clean images.",
         "",
         f"| corruption | {heads} |",
         "|---" * (1 + len(recipes)) + "|",
@@ -194,7 +195,9 @@ def table(summary: dict) -> list[str]:
             own = row["conditions"][i]
             drift = own["drift"]["threshold"]
             told = f"{decimal(drift['mean'], 1, sign=True)} ({span(drift, 1, sign=True)})"
-            cells.append(f"{cell(own['metrics'], own['kept_specificity'])}; {told}")
+            cells.append(
+                f"{cell(own['metrics'], own['kept_specificity'])}; {told}; {decimal(own['spread'], 2)}"
+            )
         lines.append(f"| {condition['corruption']} | {' | '.join(cells)} |")
     return lines
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import norm
 
 from raresight.errors import DataError
-from raresight.evidence.conditions import KEPT_RULE, threshold_shift, weigh_conditions
+from raresight.evidence.conditions import KEPT_RULE, spread_kept, threshold_shift, weigh_conditions
 from raresight.evidence.names import split_id
 from raresight.evidence.prevalence_change import across_prevalences, expected_cost
 from raresight.evidence.robustness import judge_robustness, kept, robustness
@@ -131,6 +131,9 @@ def test_a_shifted_score_shifts_the_threshold_by_as_much():
     once = np.ones((1, 200), np.uint16)
     rows = found.rows(NONE)
     assert threshold_shift(rows, rows, once)[0] == 0
+    assert spread_kept(rows, found.rows(NONE, ("noise", 3))) == pytest.approx(1)
+    half = weigh_conditions(clean, moved.assign(score=moved["score"] / 2), thresholds, resamples=5)
+    assert spread_kept(half.rows(NONE), half.rows(NONE, ("blur", 1))) == pytest.approx(0.5)
 
 
 def test_costs_are_those_of_the_threshold_rule():

@@ -189,6 +189,19 @@ def threshold_shift(clean: RecipeRows, other: RecipeRows, counts: NDArray[np.uin
     return average(shifts) if shifts else np.full(len(counts), np.nan)
 
 
+def spread_kept(clean: RecipeRows, other: RecipeRows) -> float:
+    """Give the deviation of scores under a condition as a share of the clean one, averaged over folds.
+
+    Near 0 the recipe gives all images the same score: they are so far from what it learned from that it can
+    no longer tell them apart. NaN where the clean scores don't vary.
+    """
+    shares = []
+    for unit in np.unique(clean.unit):
+        whole, left = (float(rows.score[rows.unit == unit].std()) for rows in (clean, other))
+        shares.append(left / whole if whole > 0 else np.nan)
+    return float(np.mean(shares))
+
+
 def _quantile(score: Floats, counts: NDArray[np.uint16], group: NDArray[np.int64]) -> Floats:
     """Give the least score at or below which 95 % of the weight lies, under each weighting."""
     order = np.argsort(score, kind="stable")

@@ -14,9 +14,10 @@ from raresight.evidence.conditions import (
     Condition,
     Conditions,
     key,
+    spread_kept,
     weigh_conditions,
 )
-from raresight.evidence.estimates import Thresholds
+from raresight.evidence.estimates import Thresholds, known
 from raresight.evidence.format import decimal, estimate_text
 from raresight.evidence.intervals import LEVEL
 from raresight.evidence.names import split_id
@@ -61,7 +62,8 @@ def summarise_stress(
     -------
     dict
         ``recipes``: each with ``robustness`` and ``stressed_auroc`` (see `raresight.evidence.robustness`),
-        ``clean`` (metrics), ``by_corruption``, ``conditions`` (metrics, ``drift`` and, as far as `KEPT_RULE`
+        ``clean`` (metrics), ``by_corruption``, ``conditions`` (metrics, ``drift``, ``spread`` of scores as a
+        share of the clean one and, as far as `KEPT_RULE`
         was learned, ``kept_specificity``) and ``prevalence`` (rule → rows, see `across_prevalences`);
         ``verdicts``: see `judge_robustness`; ``sentences``; ``intervals``.
 
@@ -71,8 +73,8 @@ def summarise_stress(
         See `weigh_conditions`.
     """
     found = weigh_conditions(clean, corrupted, thresholds, resamples=resamples, seed=seed)
-    known = {str(r["id"]): dict(r) for r in recipes}
-    parts = [{**split_id(name), **known.get(name, {})} for name in found.recipes]
+    given = {str(r["id"]): dict(r) for r in recipes}
+    parts = [{**split_id(name), **given.get(name, {})} for name in found.recipes]
     rows = [_recipe(found, part, cost, prevalences) for part in parts]
     judged = judge_robustness(found, parts)
     return {
@@ -125,6 +127,7 @@ def _condition(found: Conditions, name: str, condition: Condition) -> dict[str, 
         "severity": condition[1],
         "metrics": {metric: found.cell(name, metric, condition) for metric in SHOWN},
         "kept_specificity": _kept_specificity(found, name, condition),
+        "spread": known(spread_kept(found.rows(name), found.rows(name, condition))),
         "drift": {
             "threshold": found.threshold_drift(name, condition),
             **{metric: found.drift(name, metric, condition) for metric in DRIFTS},

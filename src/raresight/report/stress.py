@@ -230,13 +230,20 @@ def _corruption(name: str, recipes: Sequence[Mapping[str, Any]], called: Mapping
     rows = []
     for recipe in recipes:
         clean = {**recipe["clean"], "kept": recipe["clean_specificity"]}
-        rows.append({"recipe": called[recipe["recipe"]], "severity": "clean", "cells": clean, "drift": None})
+        rows.append(
+            {
+                "recipe": called[recipe["recipe"]],
+                "severity": "clean",
+                "cells": clean,
+                "drift": None,
+                "spread": 1.0,
+            }
+        )
         for own in recipe["conditions"]:
             if own["corruption"] == name:
                 cells = {**own["metrics"], "kept": own["kept_specificity"]}
-                rows.append(
-                    {"recipe": "", "severity": own["severity"], "cells": cells, "drift": own["drift"]}
-                )
+                told = {key: own[key] for key in ("severity", "drift", "spread")}
+                rows.append({"recipe": "", "cells": cells, **told})
     return {"name": name, "summary": CORRUPTIONS[name].summary, "rows": rows}
 
 
