@@ -178,8 +178,8 @@ def why(summary: dict) -> list[str]:
     lines = [
         "## aptos2019: is it the kernel?",
         "",
-        "The same images and folds, one repeat, no resampling. `width` is the kernel's exponent relative to scikit-learn's `scale`: .1 is "
-        "a kernel about three times as wide. AUROC at severity 5; spread of scores as a share of the clean one.",
+        "The same images and folds, one repeat, no resampling. `width` multiplies the exponent of scikit-learn's `scale`, .5 by "
+        "default: at .1 the kernel is about twice as wide. AUROC at severity 5; spread of scores as a share of the clean one.",
         "",
         f"| corruption | {heads} |",
         "|---" * (1 + len(recipes)) + "|",
