@@ -226,6 +226,7 @@ def test_the_command(scans, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "robustness" in printed and "report.html" in printed
     assert guarded(app, ["report", str(tmp_path / "st"), "--format", "md"]) == 0
+    assert guarded(app, ["report", str(tmp_path / "st"), str(tmp_path / "st")]) == 2
     assert guarded(app, [*command, "--severities", "x"]) == 2
     with pytest.raises(RunError, match="holds no stress test"):
         rs.Stress(tmp_path)

@@ -37,11 +37,14 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a run, or of several: tables, figures, receipt."""
+    from raresight.errors import OptionError
     from raresight.experiment.run import Run
     from raresight.experiment.sweep import Sweep, is_sweep
     from raresight.report import write_ranking, write_report, write_stress, write_sweep
     from raresight.stress.folder import Stress, is_stress
 
+    if len(runs) > 1 and any(map(is_stress, runs)):
+        raise OptionError("a stress test has a page of its own; name its folder alone")
     if len(runs) > 1:
         parts = [list(Sweep(p).runs.values()) if is_sweep(p) else [Run(p)] for p in runs]
         print(write_ranking([run for part in parts for run in part], out or Path.cwd(), form.value))
