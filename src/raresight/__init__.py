@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from raresight.images.external import load_external
     from raresight.images.load import load
     from raresight.images.manifest import Manifest
-    from raresight.report import write_ranking, write_report, write_sweep
+    from raresight.report import write_ranking, write_report, write_stress, write_sweep
+    from raresight.stress.folder import Stress
+    from raresight.stress.runner import stress_recipes
 
 _HOMES = {
     "Judgement": "raresight.evidence.judge",
@@ -65,6 +67,9 @@ _HOMES = {
     "rank_balances": "raresight.evidence.ranking",
     "write_ranking": "raresight.report",
     "write_report": "raresight.report",
+    "write_stress": "raresight.report",
+    "Stress": "raresight.stress.folder",
+    "stress_recipes": "raresight.stress.runner",
     "write_sweep": "raresight.report",
     **dict.fromkeys(
         (
@@ -101,6 +106,7 @@ __all__ = [
     "RaresightError",
     "Run",
     "RunError",
+    "Stress",
     "Sweep",
     "audit_images",
     "auto_compare",
@@ -112,9 +118,11 @@ __all__ = [
     "load_external",
     "make_bundle",
     "rank_balances",
+    "stress_recipes",
     "train",
     "write_ranking",
     "write_report",
+    "write_stress",
     "write_sweep",
 ]
 

@@ -17,6 +17,7 @@ from raresight.cli import (
     listing,
     predict,
     report,
+    stress,
     synthesise,
     train,
 )
@@ -56,5 +57,6 @@ app.command("judge")(judge.judge)
 app.command("report")(report.report)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
+app.command("stress")(stress.stress)
 app.command("check-table")(check_table.check_table)
 app.command("list")(listing.list_registry)

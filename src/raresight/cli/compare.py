@@ -112,6 +112,10 @@ def compare(
     leaky_twin: Annotated[
         bool, typer.Option("--leaky-twin", help="Repeat it balanced before the split, to see the inflation.")
     ] = False,
+    by: Annotated[
+        str | None,
+        typer.Option(help="Columns whose subgroups are judged apart: sex,site,age:10 (bins of ten)."),
+    ] = None,
     size: Annotated[int, typer.Option(help="Side in pixels that images are resized to.")] = 224,
     resize: Annotated[
         Resize, typer.Option(help="Keep the aspect ratio, or fill the square.")
@@ -177,6 +181,7 @@ def compare(
         "split": split.value,
         "external": other,
         "leaky_twin": leaky_twin,
+        "by": _names(by),
         "size": size,
         "resize": resize.value,
         "preprocess": preprocess,
@@ -265,7 +270,9 @@ def print_table(run: Run) -> None:
         table.add_row(row["recipe"], *(_cell(row["metrics"][name]) for name in columns))
     console = Console(highlight=False, width=max(Console().width, TABLE_WIDTH))
     console.print(table)
-    told = [*run.metrics["sentences"], *run.metrics.get("leaky", {}).get("sentences", [])]
+    subgroups = run.metrics.get("subgroups", {})
+    told = [*run.metrics["sentences"], *subgroups.get("sentences", []), *subgroups.get("warnings", [])]
+    told += [*run.metrics.get("leaky", {}).get("sentences", [])]
     for sentence in told:
         console.print(f"\n{sentence}", soft_wrap=True, markup=False)
 

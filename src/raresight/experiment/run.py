@@ -19,6 +19,7 @@ from raresight.errors import RunError
 from raresight.evidence.external import summarise_external
 from raresight.evidence.graded import summarise_classes
 from raresight.evidence.leaky import inflation
+from raresight.evidence.subgroups import summarise_subgroups
 from raresight.evidence.summary import summarise
 from raresight.experiment.leaky import LeakyTask
 from raresight.experiment.task import Result
@@ -175,6 +176,33 @@ class Run:
         whole = whole.assign(_rank=rank).sort_values(["_rank", "repeat", "row"], kind="stable")
         return whole.drop(columns="_rank").reset_index(drop=True)
 
+    def keep_subgroups(self, table: pd.DataFrame | None) -> bool:
+        """Keep which subgroup each row belongs to; the metrics are weighed anew where that changed.
+
+        Parameters
+        ----------
+        table : pandas.DataFrame or None
+            See `raresight.images.subgroups.subgroups_of`; None leaves what there is.
+
+        Returns
+        -------
+        bool
+            Whether anything changed.
+        """
+        if table is None or (self.subgroups is not None and self.subgroups.equals(table)):
+            return False
+        with disk_errors(self.path, REMEDY):
+            (self.path / "metrics.json").unlink(missing_ok=True)
+            with new_file(self.path / "subgroups.parquet") as scratch:
+                table.to_parquet(scratch, index=False)
+        return True
+
+    @property
+    def subgroups(self) -> pd.DataFrame | None:
+        """``row``, and for each column asked for the subgroup that it belongs to; None where none was."""
+        path = self.path / "subgroups.parquet"
+        return pd.read_parquet(path) if path.is_file() else None
+
     @cached_property
     def receipts(self) -> list[dict[str, Any]]:
         """What each task says of itself: counts, seconds, chosen settings."""
@@ -217,6 +245,8 @@ class Run:
                 made["external"] = summarise_external(self.external, self.thresholds, self.settings)
             if self.leaky is not None:
                 made["leaky"] = inflation(self.leaky, made["recipes"])
+            if self.subgroups is not None and not self.graded:
+                made["subgroups"] = summarise_subgroups(self.predictions, self.thresholds, self.subgroups)
             made["sentences"] += self.failure_sentences
             judged = {key: made.pop(key) for key in ("verdicts", "recommendation")}
             with disk_errors(self.path, REMEDY):

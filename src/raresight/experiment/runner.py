@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from raresight.errors import OptionError, RunError
 from raresight.evidence.thresholds import DEFAULT_RULES
 from raresight.experiment.balancing import prepare_gram
@@ -24,6 +26,7 @@ from raresight.images.manifest import Manifest
 from raresight.images.masks import stored_masks
 from raresight.images.preprocess import Preprocess
 from raresight.images.store import ImageStore, build_store
+from raresight.images.subgroups import subgroups_of
 from raresight.progress import Progress, Say, silent, unsaid
 from raresight.represent import REPRESENTATIONS
 
@@ -53,6 +56,7 @@ def compare(
     preprocess: str | None = None,
     neutralise: Sequence[str] = (),
     device: str = "auto",
+    by: Sequence[str] = (),
     workers: int | None = None,
     out: str | Path | None = None,
     command: str | None = None,
@@ -94,6 +98,9 @@ prevalence, split
         `raresight.images.neutralise`.
     device : {"auto", "cpu", "cuda"}
         Where networks compute; ``"auto"`` takes a GPU when there is one.
+    by : sequence of str
+        Columns whose subgroups are judged apart: ``"sex"``, ``"age:10"`` in bins of ten. The run keeps which
+        subgroup each image belongs to, and nothing else of the columns.
     workers : int, optional
         Worker processes; as many as there are cores. The result does not depend on it.
     out : path, optional
@@ -140,6 +147,7 @@ prevalence, split
         preprocess=preprocess,
         neutralise=neutralise,
         device=device,
+        by=by,
         command=command,
         progress=progress,
     )
@@ -164,6 +172,8 @@ class Work:
         What ``run.json`` will hold.
     notices : list of str
         Which recipes were left out, and the like.
+    subgroups : pandas.DataFrame or None
+        ``row`` and the subgroups that it belongs to, where any were asked for.
     """
 
     store: ImageStore
@@ -174,6 +184,7 @@ class Work:
     external: External | None
     settings: dict[str, Any]
     notices: list[str]
+    subgroups: pd.DataFrame | None = None
 
     @property
     def identity(self) -> str:
@@ -204,6 +215,7 @@ def plan_work(
     preprocess: str | None = None,
     neutralise: Sequence[str] = (),
     device: str = "auto",
+    by: Sequence[str] = (),
     command: str | None = None,
     progress: Progress = silent,
     **judging: Any,
@@ -220,7 +232,8 @@ def plan_work(
     if protocol.anomalies == 0:
         _check_without_anomalies(recipes)
     if protocol.task == "multiclass":
-        _check_graded(images, recipes, external, leaky_twin)
+        _check_graded(images, recipes, external, leaky_twin, by)
+    subgroups_of(images, by)  # what cannot be asked is refused before anything is decoded
     images.groups(protocol.groups)
     if protocol.split == "published":
         images.parts()
@@ -240,6 +253,7 @@ def plan_work(
         other,
         run_settings(store, grouping, recipes, protocol, command, splits[0], other),
         recipe_notices(recipes, balance),
+        subgroups_of(store.manifest, by) if by else None,
     )
 
 
@@ -255,7 +269,11 @@ def _judging(images: Manifest, judging: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_graded(
-    images: Manifest, recipes: Sequence[Recipe], external: Manifest | None, leaky_twin: bool
+    images: Manifest,
+    recipes: Sequence[Recipe],
+    external: Manifest | None,
+    leaky_twin: bool,
+    by: Sequence[str],
 ) -> None:
     """Refuse what a multi-class comparison has no place for."""
     if len(images.classes) < FEWEST_CLASSES:
@@ -263,7 +281,8 @@ def _check_graded(
             f"{images.name} has two classes, {' and '.join(images.classes)}; leave out --task multiclass and "
             "name the normal one with --normal"
         )
-    for given, option in ((external is not None, "--external"), (leaky_twin, "--leaky-twin")):
+    asked = ((external is not None, "--external"), (leaky_twin, "--leaky-twin"), (bool(by), "--by"))
+    for given, option in asked:
         if given:
             raise OptionError(
                 f"{option} judges normal against anomalous and is not there for --task multiclass; "
@@ -307,15 +326,16 @@ def carry_out(
     store = work.store
     with locked(path):
         run = open_run(path, work.settings, [(r.file, r.reason) for r in store.manifest.rejected])
+        run.keep_subgroups(work.subgroups)
         waiting = [task for task in work.tasks if not run.has(task)]
         leaky = [task for task in work.leaky if not run.has_leaky(task)]
         if waiting or leaky:
             for weighed in ("metrics.json", "verdicts.json"):
                 (path / weighed).unlink(missing_ok=True)
-            _prepare(store, [*waiting, *leaky], progress)
+            prepare_spaces(store, [*waiting, *leaky], progress)
         if waiting:
             if work.external is not None:
-                _prepare(work.external.store, waiting, progress, distances=False)
+                prepare_spaces(work.external.store, waiting, progress, distances=False)
             _work(waiting, work, run, workers, progress)
             for sentence in run.failure_sentences:
                 say(f"warning: {sentence}")
@@ -331,10 +351,19 @@ def carry_out(
     return run
 
 
-def _prepare(
+def prepare_spaces(
     store: ImageStore, tasks: Sequence[Task | LeakyTask], progress: Progress, distances: bool = True
 ) -> None:
-    """Compute once, before the workers start, what they all read."""
+    """Compute once, before the workers start, what they all read: representations and distances.
+
+    Parameters
+    ----------
+    store : ImageStore
+    tasks : sequence of Task or LeakyTask
+    progress : callable
+    distances : bool
+        False for a set that nothing is learned from.
+    """
     spaces = {str(t.recipe.representation): t.recipe.representation for t in tasks}
     for spec in spaces.values():
         space = spec.make(REPRESENTATIONS)

@@ -17,6 +17,7 @@ from raresight.report.methods import methods, ratio_text
 from raresight.report.page import count
 from raresight.report.protocol import protocol_context
 from raresight.report.source import Reported
+from raresight.report.subgroups import subgroups_context
 
 FURTHER = tuple(name for name in METRICS if name not in SHOWN)
 
@@ -61,6 +62,7 @@ def gather(run: Reported) -> tuple[dict[str, Any], Material]:
         "stated": settings["protocol"].get("prevalence"),
         "worth": _worth(recipes),
         **protocol_context(metrics, settings),
+        "subgroups": subgroups_context(metrics.get("subgroups"), called),
         "published": published,
         "published_source": SOURCE,
         "published_sentence": _published_sentence(published),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from raresight.report.gallery import gallery
 from raresight.report.graded import GRADED_CAPTION, GRADED_FIGURES, confusion_figure, gather_graded
 from raresight.report.page import page, write_whole
 from raresight.report.source import Reported
+from raresight.report.subgroups import only_columns
 from raresight.report.tables import TABLES, table_md, table_tex
 from raresight.report.theme import PAGE, PAPER, for_file, for_page
 
@@ -34,7 +35,12 @@ CAPTIONS = {
 }
 
 
-def write_report(run: Reported, path: str | Path | None = None, format: Format | None = None) -> Path:
+def write_report(
+    run: Reported,
+    path: str | Path | None = None,
+    format: Format | None = None,
+    by: Sequence[str] = (),
+) -> Path:
     """Write the report of a run.
 
     Parameters
@@ -46,6 +52,8 @@ def write_report(run: Reported, path: str | Path | None = None, format: Format |
     format : {"html", "md", "tex"}, optional
         By default what the path's ending says, else a page. The page is one self-contained file;
         Markdown and LaTeX refer to a folder ``figures`` beside them, which is written too.
+    by : sequence of str
+        Of the columns whose subgroups the run keeps, those that are shown; all of them where none is named.
 
     Returns
     -------
@@ -55,7 +63,7 @@ def write_report(run: Reported, path: str | Path | None = None, format: Format |
     Raises
     ------
     OptionError
-        If there is no such format.
+        If there is no such format, or the run keeps no such column.
     RunError
         If the file cannot be written.
     """
@@ -66,6 +74,8 @@ def write_report(run: Reported, path: str | Path | None = None, format: Format |
     if target.is_dir():
         target = target / f"report.{form}"
     context, material = _gather(run)
+    if by:
+        context["subgroups"] = only_columns(context.get("subgroups"), by)
     drawn = _draw_all(material)
     if path is None:
         write_tables(run)
