@@ -131,18 +131,16 @@ def fit_members(
 def gentle(how: Augmentation) -> Augmentation:
     """Keep a modality's mirror images, and make its moves small enough that no finding leaves the image."""
     low, high = how.scale
-    return replace(
-        how, rotation=min(how.rotation, 5.0), scale=(max(low, 0.95), min(high, 1.05)), shift=0.02
-    )
+    return replace(how, rotation=min(how.rotation, 5.0), scale=(max(low, 0.95), min(high, 1.05)), shift=0.02)
 
 
 def _over_dropout(
     fitted: FittedRecipe, store: ImageStore, rows: Rows, passes: int, seed: int
 ) -> Iterator[Floats]:
     """Score with dropout left on, and nothing else as in training."""
-    scorer = fitted.detector.scorer() if fitted.recipe.network else None
-    layers = [m for m in scorer.modules() if isinstance(m, DROPOUTS) and m.p > 0] if scorer is not None else
-    [] if scorer is None or not layers:
+    scorer = fitted.detector.scorer() if fitted.recipe.network else nn.Identity()
+    layers = [layer for layer in scorer.modules() if isinstance(layer, DROPOUTS) and layer.p > 0]
+    if not layers:
         raise OptionError(f"{fitted.recipe.id} has no dropout to leave on; use augmentation or an ensemble")
     X = fitted.seen(store, rows)
     scorer.eval()
@@ -151,8 +149,9 @@ def _over_dropout(
             layer.train()
         for number in range(passes):
             with local_seed(seed + number, "cpu"), torch.inference_mode():
-                parts = [scorer(torch.from_numpy(np.array(X[i : i + BLOCK]))) for i in range(0, len(X),
-                BLOCK)]
+                parts = [
+                    scorer(torch.from_numpy(np.array(X[i : i + BLOCK]))) for i in range(0, len(X), BLOCK)
+                ]
             yield torch.cat(parts).double().numpy() + fitted.shift
     finally:
         scorer.eval()
@@ -163,9 +162,7 @@ def _over_views(
 ) -> Iterator[Floats]:
     """Score each image as it is, mirrored as its modality allows, and slightly moved; represented anew."""
     if not hasattr(fitted.space, "of"):
-        raise OptionError(
-            f"{fitted.recipe.representation} cannot represent a moved image; use an ensemble"
-        )
+        raise OptionError(f"{fitted.recipe.representation} cannot represent a moved image; use an ensemble")
     how = gentle(find_augmentation(store.preprocess.preset or "default"))
     found = np.empty((passes, len(rows)))
     for start in range(0, len(rows), BLOCK):
@@ -187,6 +184,11 @@ PASSES: dict[str, Callable[..., Iterator[Floats]]] = {
 """Name → (fitted, store, rows, passes, seed) → scores of every image, pass by pass."""
 
 METHODS = ("ensemble", *PASSES)
+
+
+def _blocks(X: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    for start in range(0, len(X), BLOCK):
+        yield X[start : start + BLOCK]
 
 
 def _summary(scores: Iterable[Floats]) -> Doubt:
