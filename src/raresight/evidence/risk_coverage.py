@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from raresight.errors import DataError
 from raresight.evidence.curves import Curve
+from raresight.evidence.estimates import RecipeRows
 from raresight.evidence.intervals import RESAMPLES, difference_interval, draw_groups
 
 Floats = NDArray[np.float64]
@@ -102,6 +103,21 @@ def compare_uncertainties(
             row |= {"difference": difference, "low": low, "high": high}
         found[name] = row
     return found
+
+
+def answer_doubt(rows: RecipeRows) -> tuple[NDArray[np.bool_], Floats] | None:
+    """Tell of a recipe's answers at the default threshold which are wrong, and the stated chance of that.
+
+    Returns
+    -------
+    error : (n,) bool array
+    uncertainty : (n,) float array
+        The calibrated probability of the class that was not called; the pair is None without probabilities.
+    """
+    if "default" not in rows.flagged or np.isnan(rows.probability).any():
+        return None
+    flagged = rows.flagged["default"]
+    return flagged != rows.label, np.where(flagged, 1 - rows.probability, rows.probability)
 
 
 def _ordered(error: ArrayLike, uncertainty: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
