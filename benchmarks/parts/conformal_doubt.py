@@ -23,8 +23,8 @@ from raresight.represent.embedding import Embedding
 
 RECIPE = "transfer[stages=0]"
 FOLDS = 5
-PASSES = 8
-MOST = 900
+PASSES = 6
+MOST = 600
 """Images of a set, whole groups at a time: the views of each are embedded anew."""
 
 
