@@ -283,7 +283,8 @@ def risk_coverage_figure(material: Material, palette: Palette) -> Figure | None:
         return None
     figure = Figure((4.3, 4.9), layout="constrained")
     panel = figure.subplots()
-    top = max(float(curve.y.max()) for curve in curves.values())
+    # Among the first few answered one error is a large share; it would flatten all the rest.
+    top = max(float(curve.y[curve.x >= 0.1].max()) for curve in curves.values())
     panel.set(xlabel="Coverage: share of images answered", ylabel="Risk: share of those answered wrongly")
     panel.set(xlim=(0, 1), ylim=(0, 1.08 * max(top, 0.01)))
     panel.grid(True)
