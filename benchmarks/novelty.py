@@ -14,6 +14,7 @@ import argparse
 import json
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,9 @@ from scipy.stats import binomtest
 
 import raresight as rs
 from parts.intruders import DRAWN, SPOILT, spoil
-from raresight.explain.novelty import RATE, Novelty
+from raresight.explain.novelty import FAR, RATE, Novelty
 from raresight.explain.novelty_fit import fit_novelty
+from raresight.explain.quality import measure_image
 from raresight.images.grouping import group_images
 from raresight.images.preprocess import Preprocess
 from raresight.images.splits import published_split
@@ -36,6 +38,7 @@ PAGE = HERE / "novelty.md"
 FIGURE = HERE.parent / "docs" / "figures" / "novelty-intruders.png"
 SPACE = Embedding()
 PREPROCESS = Preprocess()
+OTHER_RATES = (0.02, 0.05)
 
 
 def main() -> None:
@@ -51,22 +54,22 @@ def main() -> None:
     start = time.perf_counter()
     novelty = fit_novelty(store, groups, split.train)
     seconds = time.perf_counter() - start
+    others = {rate: fit_novelty(store, groups, split.train, rate=rate).cut for rate in OTHER_RATES}
+    look = Look(novelty, others)
     rng = np.random.default_rng(0)
 
-    rows = [_row("brain_tumor_mri_4class, test part", False, _stored(novelty, store, split.test))]
+    rows = [look.stored("brain_tumor_mri_4class, test part", store, split.test)]
     other = rs.load(given.data / "brain_tumor_yesno", normal=["no"])
     theirs = build_store(other, PREPROCESS)
     twins = _twins(store, theirs)
-    rows.append(
-        _row("brain_tumor_yesno (another site)", False, _stored(novelty, theirs, np.flatnonzero(~twins)))
-    )
+    rows.append(look.stored("brain_tumor_yesno (another site)", theirs, np.flatnonzero(~twins)))
     samples = {name: [draw(rng) for _ in range(given.each)] for name, draw in DRAWN.items()}
     fundus = rs.load(f"phantom:fundus?n={given.each}&anomalies=0.5&seed=5")
     samples["phantom:fundus"] = [fundus.read(i) for i in range(given.each)]
     true = [store.manifest.read(int(i)) for i in rng.choice(split.test, given.each, replace=False)]
     for kind in SPOILT:
         samples[f"true brain, {kind}"] = [spoil(image, kind, rng) for image in true]
-    rows += [_row(name, True, _asked(novelty, images)) for name, images in samples.items()]
+    rows += [look.asked(name, images) for name, images in samples.items()]
     _write(rows, len(split.train), len(np.unique(groups[split.train])), int(twins.sum()), novelty, seconds)
     _picture({n: images for n, images in samples.items() if "photograph" not in n and "true" not in n})
 
@@ -81,32 +84,43 @@ def _twins(own: object, other: object) -> np.ndarray:
     return np.isin(cluster[len(near) :], cluster[: len(near)])
 
 
-def _stored(novelty: Novelty, store: object, rows: np.ndarray) -> list[list[str]]:
-    features = SPACE.whole(store)
-    return [novelty.reasons(store.manifest.read(int(row)), features[row]) for row in rows]
+@dataclass(frozen=True)
+class Look:
+    """A novelty, and the cuts that other rates would give it."""
 
+    novelty: Novelty
+    others: dict[float, float]
 
-def _asked(novelty: Novelty, images: list[np.ndarray]) -> list[list[str]]:
-    squares = [PREPROCESS(image) for image in images]
-    squares = [np.repeat(s[..., None], 3, -1) if s.ndim == 2 else s for s in squares]
-    features = SPACE.of(np.stack(squares))
-    return [novelty.reasons(image, row) for image, row in zip(images, features, strict=True)]
+    def row(self, name: str, foreign: bool, measures: list[dict], features: np.ndarray) -> dict:
+        """Count what is referred, and why."""
+        odd = [self.novelty.reasons_measured(each) for each in measures]
+        distance = self.novelty.distance(features)
+        far = distance > self.novelty.cut
+        referred = np.array([bool(each) for each in odd])
+        why = Counter(reason for each in odd for reason in each)
+        why[FAR] = int(far.sum())
+        print(name, int((referred | far).sum()), len(odd), flush=True)
+        return {
+            "name": name,
+            "foreign": foreign,
+            "n": len(odd),
+            "referred": int((referred | far).sum()),
+            "measured": int(referred.sum()),
+            "far": int(far.sum()),
+            "others": {rate: int((referred | (distance > cut)).sum()) for rate, cut in self.others.items()},
+            "why": why.most_common(1)[0][0] if why.total() else "",
+        }
 
+    def stored(self, name: str, store: object, rows: np.ndarray) -> dict:
+        """Ask about images of a store."""
+        measures = [measure_image(store.manifest.read(int(row))) for row in rows]
+        return self.row(name, False, measures, SPACE.whole(store)[rows])
 
-def _row(name: str, foreign: bool, reasons: list[list[str]]) -> dict:
-    referred = sum(bool(each) for each in reasons)
-    interval = binomtest(referred, len(reasons)).proportion_ci(method="wilson")
-    print(name, referred, len(reasons), flush=True)
-    return {
-        "name": name,
-        "foreign": foreign,
-        "n": len(reasons),
-        "referred": referred,
-        "low": interval.low,
-        "high": interval.high,
-        "why": Counter(reason for each in reasons for reason in each),
-        "far": sum(any("network" in reason for reason in each) for each in reasons),
-    }
+    def asked(self, name: str, images: list[np.ndarray]) -> dict:
+        """Ask about images that are in none."""
+        squares = [PREPROCESS(image) for image in images]
+        squares = [np.repeat(s[..., None], 3, -1) if s.ndim == 2 else s for s in squares]
+        return self.row(name, True, [measure_image(i) for i in images], SPACE.of(np.stack(squares)))
 
 
 def _write(
@@ -129,14 +143,16 @@ def _write(
         f"**Asked for: foreign images referred ≥ 95 % at ≤ 5 % of true ones. Found: {least:.1%} of the kind "
         f"least often referred, {most:.1%} of true, unseen ones of the same set.**",
         "",
-        "| Images | n | Referred | 95 % interval | For its embedding | Most frequent reason |",
-        "| --- | ---: | ---: | ---: | ---: | --- |",
+        "| Images | n | Referred | 95 % interval | For a measure | For the embedding | Most frequent reason "
+        f"| Referred at rates {' and '.join(map(str, OTHER_RATES))} |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | --- | ---: |",
     ]
     for r in [*true, *foreign]:
-        why = r["why"].most_common(1)[0][0] if r["why"] else ""
+        interval = binomtest(r["referred"], r["n"]).proportion_ci(method="wilson")
+        others = ", ".join(f"{count / r['n']:.1%}" for count in r["others"].values())
         lines.append(
-            f"| {r['name']} | {r['n']} | {r['referred'] / r['n']:.1%} | {r['low']:.1%}–{r['high']:.1%} "
-            f"| {r['far'] / r['n']:.1%} | {why} |"
+            f"| {r['name']} | {r['n']} | {r['referred'] / r['n']:.1%} | {interval.low:.1%}–{interval.high:.1%} "
+            f"| {r['measured'] / r['n']:.1%} | {r['far'] / r['n']:.1%} | {r['why']} | {others} |"
         )
     lines += [
         "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import raresight as rs
 from raresight.errors import RunError
 from raresight.evidence.risk_coverage import aurc
 from raresight.report.context import gather
@@ -78,3 +79,30 @@ def test_a_raised_rate_is_noted(phantom_run, monkeypatch):
     found = gather(phantom_run)[0]["doubt"]
     assert {row["alpha"] for row in found["conformal"]} == {0.1}
     assert "at an error rate of .10, since an error rate of 0.05 needs 19" in found["notes"][0]
+
+
+def test_a_real_run_knows_the_patients_of_its_inner_scores(patient_set, tmp_path):
+    run = rs.compare(
+        rs.load(patient_set, normal=["normal"]),
+        ["logistic"],
+        ["none"],
+        representation="pca[components=5,size=40]",
+        folds=2,
+        inner_folds=2,
+        groups="patient",
+        size=40,
+        workers=1,
+        out=tmp_path / "run",
+    )
+    recipe = run.predictions["recipe"].iloc[0]
+    known = run.predictions.set_index("row")["group"]
+    for fold in range(2):
+        inner = run.inner(recipe, 0, fold)
+        assert (inner["group"].to_numpy() == known[inner["row"]].to_numpy()).all()
+        assert not set(inner["group"]) & set(run.predictions.query("fold == @fold")["group"])
+    found = gather(run)[0]["doubt"]
+    assert {(row["class"], row["patients"]) for row in found["conformal"]} == {
+        ("normal", 20),
+        ("anomalous", 12),
+    }
+    assert {row["alpha"] for row in found["conformal"]} == {0.2}  # six anomalous patients promise no .1

@@ -26,7 +26,7 @@ from raresight.errors import DataError, OptionError
 from raresight.explain.quality import Image, measure_image
 from raresight.explain.reference import Floats, Reference
 
-RATE = 0.02
+RATE = 0.01
 """Share of new patients of the same kind that may be referred for their distance."""
 
 FOLDS = 5
