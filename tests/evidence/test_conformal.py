@@ -31,11 +31,14 @@ def test_p_values_and_cuts_by_hand():
     assert made.p_values([2.5])["anomalous"] == pytest.approx([1 / 5])  # itself alone is so low
     assert made.cuts == {"normal": 4.0, "anomalous": 3.5}
     assert made.decide([3.4, 3.5, 4.0, 4.1]).tolist() == ["normal", "refer", "refer", "anomalous"]
+    assert made.reason(3.5) == "both classes are plausible (normal p = 0.400, anomalous p = 0.400)"
 
 
 def test_neither_class_is_referred_too():
     made = Conformal.fit([0] * 4 + [1] * 4, [1, 2, 3, 4, 11, 12, 13, 14], range(8), 0.2)
     assert made.decide([4, 7, 11]).tolist() == ["normal", "refer", "anomalous"]
+    assert made.reason(7) == "neither class is plausible (normal p = 0.200, anomalous p = 0.200)"
+    assert made.reason(4) is None and made.reason(11) is None
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.1, 0.37])

@@ -168,6 +168,15 @@ class Conformal:
         sure = np.where(may["anomalous"], "anomalous", "normal")
         return np.where(may["anomalous"] ^ may["normal"], sure, REFER)
 
+    def reason(self, score: float) -> str | None:
+        """Say why one score is referred; None where it is decided."""
+        may = {name: bool(is_so) for name, is_so in self.plausible(score).items()}
+        if may["normal"] != may["anomalous"]:
+            return None
+        which = "both classes are plausible" if may["normal"] else "neither class is plausible"
+        chances = ", ".join(f"{name} p = {float(p):.3f}" for name, p in self.p_values(score).items())
+        return f"{which} ({chances})"
+
     def guarantee(self) -> dict[str, dict[str, float]]:
         """Tell what is promised of each class, and how far one calibration may stray from it; needs SciPy.
 
