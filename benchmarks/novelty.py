@@ -1,11 +1,12 @@
 """Are foreign images referred, and true brains not? Trained on brain_tumor_mri_4class.
 
-    .venv/bin/python benchmarks/novelty.py [--data ../shared/data] [--each 120]
+    .venv/bin/python benchmarks/novelty.py [--data ../shared/data] [--out runs/novelty] [--each 120]
 
 Writes benchmarks/novelty.md and docs/figures/novelty-intruders.png (drawn images only). Trained on the
 published training part, without images of which a near duplicate stands in the test part; true brains are the
 test part, which it has not seen, and brain_tumor_yesno, another site's, without near duplicates of the first
-set. About three minutes on one idle core.
+set. About three minutes on one idle core; cut short, it goes on where
+it was.
 """
 
 from __future__ import annotations
@@ -45,8 +46,10 @@ def main() -> None:
     """Fit, ask, and write."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--data", type=Path, default=Path("../shared/data"))
+    options.add_argument("--out", type=Path, default=Path("runs/novelty"))
     options.add_argument("--each", type=int, default=120)
     given = options.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
     own = rs.load(given.data / "brain_tumor_mri_4class", normal=["notumor"])
     store = build_store(own, PREPROCESS)
     groups = group_images(own, store).names
@@ -56,22 +59,31 @@ def main() -> None:
     seconds = time.perf_counter() - start
     others = {rate: fit_novelty(store, groups, split.train, rate=rate).cut for rate in OTHER_RATES}
     look = Look(novelty, others)
-    rng = np.random.default_rng(0)
-
     rows = [look.stored("brain_tumor_mri_4class, test part", store, split.test)]
     other = rs.load(given.data / "brain_tumor_yesno", normal=["no"])
     theirs = build_store(other, PREPROCESS)
     twins = _twins(store, theirs)
     rows.append(look.stored("brain_tumor_yesno (another site)", theirs, np.flatnonzero(~twins)))
-    samples = {name: [draw(rng) for _ in range(given.each)] for name, draw in DRAWN.items()}
-    fundus = rs.load(f"phantom:fundus?n={given.each}&anomalies=0.5&seed=5")
-    samples["phantom:fundus"] = [fundus.read(i) for i in range(given.each)]
-    true = [store.manifest.read(int(i)) for i in rng.choice(split.test, given.each, replace=False)]
-    for kind in SPOILT:
-        samples[f"true brain, {kind}"] = [spoil(image, kind, rng) for image in true]
-    rows += [look.asked(name, images) for name, images in samples.items()]
+    samples = _samples(store, split.test, given.each)
+    for number, (name, images) in enumerate(samples.items()):
+        rows.append(look.asked(name, images, given.out / f"{number}-{given.each}.npy"))
     _write(rows, len(split.train), len(np.unique(groups[split.train])), int(twins.sum()), novelty, seconds)
     _picture({n: images for n, images in samples.items() if "photograph" not in n and "true" not in n})
+
+
+def _samples(store: object, test: np.ndarray, each: int) -> dict[str, list[np.ndarray]]:
+    """Draw every kind's images; each kind has a generator of its own."""
+    samples = {}
+    for number, (name, draw) in enumerate(DRAWN.items()):
+        rng = np.random.default_rng([number, 0])
+        samples[name] = [draw(rng) for _ in range(each)]
+    fundus = rs.load(f"phantom:fundus?n={each}&anomalies=0.5&seed=5")
+    samples["phantom:fundus"] = [fundus.read(i) for i in range(each)]
+    rng = np.random.default_rng(99)
+    true = [store.manifest.read(int(i)) for i in rng.choice(test, each, replace=False)]
+    for kind in SPOILT:
+        samples[f"true brain, {kind}"] = [spoil(image, kind, rng) for image in true]
+    return samples
 
 
 def _twins(own: object, other: object) -> np.ndarray:
@@ -116,11 +128,13 @@ class Look:
         measures = [measure_image(store.manifest.read(int(row))) for row in rows]
         return self.row(name, False, measures, SPACE.whole(store)[rows])
 
-    def asked(self, name: str, images: list[np.ndarray]) -> dict:
-        """Ask about images that are in none."""
-        squares = [PREPROCESS(image) for image in images]
-        squares = [np.repeat(s[..., None], 3, -1) if s.ndim == 2 else s for s in squares]
-        return self.row(name, True, [measure_image(i) for i in images], SPACE.of(np.stack(squares)))
+    def asked(self, name: str, images: list[np.ndarray], path: Path) -> dict:
+        """Ask about images that are in no store; their embeddings are kept in a file."""
+        if not path.is_file():
+            squares = [PREPROCESS(image) for image in images]
+            squares = [np.repeat(s[..., None], 3, -1) if s.ndim == 2 else s for s in squares]
+            np.save(path, SPACE.of(np.stack(squares)))
+        return self.row(name, True, [measure_image(i) for i in images], np.load(path))
 
 
 def _write(

@@ -43,6 +43,7 @@ SPOILT = {
     "noisier": lambda image, rng: rng.integers(0, 256, image.shape, dtype=np.uint8),
     "blurred": lambda image, rng: blurred(image),
     "overexposed": lambda image, rng: np.where(image > 10, 255, image).astype(np.uint8),
+    "lighter": lambda image, rng: 255 - image,
     "fewer grey levels": lambda image, rng: ((image > 60) * 255).astype(np.uint8),
 }
 
@@ -73,7 +74,7 @@ def test_measures_do_not_depend_on_depth_or_size():
     image = np.kron(rng.integers(40, 200, (56, 56)), np.ones((4, 4))).astype(np.uint8)
     first, deep = measure_image(image), measure_image(image.astype(np.uint16) * 257)
     double = measure_image(np.kron(image, np.ones((2, 2), np.uint8)))
-    for name in ("colour", "contrast", "sharpness", "white", "levels"):
+    for name in ("brightness", "colour", "contrast", "sharpness", "white", "levels"):
         assert first[name] == pytest.approx(deep[name]) == pytest.approx(double[name])
     assert double["side"] == first["side"] + 1 and first["shape"] == 0
 

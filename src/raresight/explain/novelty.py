@@ -38,6 +38,7 @@ TRIM = 0.002
 MARGINS: dict[str, tuple[float, float]] = {
     "side": (1.0, math.inf),
     "shape": (0.5, 0.5),
+    "brightness": (0.1, 0.1),
     "colour": (0.06, 0.06),
     "contrast": (1.0, 1.0),
     "sharpness": (0.5, 0.5),
@@ -49,10 +50,11 @@ MARGINS: dict[str, tuple[float, float]] = {
 REASONS: dict[str, tuple[str, str]] = {
     "side": ("far smaller than the training images", ""),
     "shape": ("far taller than the training images", "far wider than the training images"),
+    "brightness": ("far darker than the training images", "far lighter than the training images"),
     "colour": ("grey, and the training images are coloured", "coloured otherwise than the training images"),
     "contrast": ("blank, or nearly so", "harsher in contrast than the training images"),
     "sharpness": ("more blurred than the training images", "noisier than the training images"),
-    "white": ("", "overexposed, or light where the training images are dark"),
+    "white": ("", "overexposed: of more white than the training images"),
     "levels": ("of fewer grey levels than the training images", "of more grey levels than those"),
 }
 """What is measured → what is said of an image that lies below or above the range."""

@@ -16,7 +16,7 @@ from raresight.images.store import ImageStore
 from raresight.progress import Progress, silent
 from raresight.represent.embedding import Embedding
 
-VERSION = 1
+VERSION = 2
 """Of the measures in the cache."""
 
 

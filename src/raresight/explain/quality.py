@@ -31,11 +31,11 @@ def measure_image(image: Image) -> dict[str, float]:
     -------
     dict of str to float
         ``side``: the shorter one in pixels, as a power of two; ``shape``: width against height, as a power of
-        two; ``colour``: the largest difference of red, green and blue, averaged in tiles, 0 … 1;
-        ``contrast``: standard deviation of the grey level, as a power of two of full scale, from −10 on;
-        ``sharpness``: the Laplacian's standard deviation against the grey level's, as a power of two, from
-        −10 on; ``white``: share of pixels within 2 % of the brightest level of all; ``levels``: entropy of a
-        histogram of 64 grey levels, 0 … 6 bits.
+        two; ``brightness``: mean grey level, 0 … 1; ``colour``: the largest difference of red, green and
+        blue, averaged in tiles, 0 … 1; ``contrast``: standard deviation of the grey level, as a power of two
+        of full scale, from −10 on; ``sharpness``: the Laplacian's standard deviation against the grey
+        level's, as a power of two, from −10 on; ``white``: share of pixels within 2 % of the brightest level
+        of all; ``levels``: entropy of a histogram of 64 grey levels, 0 … 6 bits.
 
     Raises
     ------
@@ -56,6 +56,7 @@ def measure_image(image: Image) -> dict[str, float]:
     return {
         "side": float(np.log2(min(height, width))),
         "shape": float(np.log2(width / height)),
+        "brightness": float(grey.mean()),
         "colour": _colour(small),
         "contrast": _power(deviation),
         "sharpness": _power(detail / max(deviation, 1e-9)),
