@@ -18,9 +18,9 @@ WAYS = {
 def write_page(found: Mapping[str, Any], path: Path) -> None:
     """Write what is there; a part that is not done yet is named."""
     lines = ["# Conformal answers and doubt", "", "`python benchmarks/conformal.py`", ""]
-    makers = {"scores": _scores, "phantoms": _phantoms, "runs": _runs, "doubt": _doubt}
-    for name, make in makers.items():
+    for name, make in {"scores": _scores, "phantoms": _phantoms, "runs": _runs}.items():
         lines += make(found[name]) if name in found else [f"Part {name}: not run.", ""]
+    lines += _doubt([each for name, each in found.items() if name.startswith("doubt-")])
     path.write_text("\n".join(lines).rstrip() + "\n")
 
 
@@ -104,6 +104,8 @@ def _doubt(sets: Rows) -> list[str]:
         "less is better; difference from the raw score's margin by a bootstrap over groups, in both with the same "
         "draws; **bold** where its 95 % interval lies below 0.",
     ]
+    if not sets:
+        return ["Part doubt: not run.", ""]
     for one in sets:
         lines += [
             "",
