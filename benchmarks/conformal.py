@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/conformal.py [--data ../shared/data] [--out runs/conformal] [--part NAME]
 
-Parts: scores, phantoms, runs, doubt-SET; each leaves a JSON file in --out, and what is there is not done again. Writes
+Parts: scores, phantoms, runs, orders (after runs), doubt-SET; each leaves a JSON file in --out, and what is there is not done again. Writes
 benchmarks/conformal.md from those. About ten minutes on one idle core, most of it for doubt.
 """
 
@@ -13,7 +13,7 @@ import json
 from functools import partial
 from pathlib import Path
 
-from parts.conformal_data import phantoms_part, runs_part, scores_part
+from parts.conformal_data import orders_part, phantoms_part, runs_part, scores_part
 from parts.conformal_doubt import SETS, doubt_part
 from parts.conformal_page import write_page
 
@@ -22,6 +22,7 @@ PARTS = {
     "scores": scores_part,
     "phantoms": phantoms_part,
     "runs": runs_part,
+    "orders": orders_part,
     **{f"doubt-{name}": partial(doubt_part, name) for name in SETS},
 }
 

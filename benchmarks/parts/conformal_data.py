@@ -16,6 +16,8 @@ from sklearn.preprocessing import StandardScaler
 import raresight as rs
 from raresight.evidence.conformal import CLASSES, Conformal, error_law, patient_scores
 from raresight.evidence.conformal_table import inner_calibration, measure_conformal, other_folds
+from raresight.evidence.risk_coverage import compare_uncertainties
+from raresight.experiment.run import Run
 from raresight.images.splits import stratified_group_folds
 
 SETS = 200
@@ -193,3 +195,32 @@ def runs_part(data: Path, out: Path) -> list[dict]:
                             {"set": name, "recipe": recipe, "way": way, "alpha": alpha, "class": kind, **cell}
                         )
     return rows
+
+
+def orders_part(data: Path, out: Path) -> list[dict]:
+    """Order the runs' answers at the default threshold by what their predictions alone can tell."""
+    rows = []
+    for name, _, models in REAL:
+        run = Run(out / f"{name}-{'-'.join(models)}")
+        for recipe, own in run.predictions.groupby("recipe", sort=False):
+            parts = [_unsure(run, str(recipe), int(fold), part) for fold, part in own.groupby("fold")]
+            known = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+            wrong, group = known.pop("wrong"), known.pop("group")
+            told = compare_uncertainties(wrong, known, group, "raw score")
+            rows.append({"set": name, "recipe": recipe, "wrong": float(wrong.mean()), "rows": told})
+    return rows
+
+
+def _unsure(run: Run, recipe: str, fold: int, part: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Give one fold's errors and uncertainties: distances in the fold's own scale, chances and p-values."""
+    score, cut = part["score"].to_numpy(), run.thresholds[recipe, 0, fold]["default"]
+    flagged, p = score >= cut, part["probability"].to_numpy()
+    inner = run.inner(recipe, 0, fold)
+    odd = Conformal.fit(inner["label"], inner["score"], inner["group"], 0.2).p_values(score)
+    return {
+        "wrong": flagged != (part["label"].to_numpy() == 1),
+        "group": part["group"].to_numpy(),
+        "raw score": -np.abs(score - cut) / score.std(),
+        "calibrated probability": np.where(flagged, 1 - p, p),
+        "conformal p-values": np.where(flagged, odd["normal"], odd["anomalous"]),
+    }
