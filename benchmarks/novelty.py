@@ -151,7 +151,7 @@ def _write(
         "",
         f"`fit_novelty` on {images:,} training images of brain_tumor_mri_4class ({patients:,} groups; rate "
         f"{RATE:g}, the default), {seconds:.0f} s with embeddings at hand; as JSON {size:.0f} kB. An image is "
-        "referred if its size, shape, colour, contrast, sharpness, white or grey levels lie outside the training "
+        "referred if its size, shape, brightness, colour, contrast, sharpness, white or grey levels lie outside the training "
         "images' range, or its lite0 embedding lies too far from theirs. 95 % Wilson intervals over images.",
         "",
         f"**Asked for: foreign images referred ≥ 95 % at ≤ 5 % of true ones. Found: {least:.1%} of the kind "
