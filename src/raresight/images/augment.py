@@ -149,12 +149,17 @@ def fixed_views(images: Tensor, how: Augmentation, count: int) -> Iterator[Tenso
     ------
     Tensor of the same shape, `count` times.
     """
+    for number, view in enumerate(view_maps(how, count)):
+        yield images if number == 0 else move(images, view.expand(len(images), -1, -1))
+
+
+def view_maps(how: Augmentation, count: int) -> Tensor:
+    """Give the maps from output to input, (count, 2, 3), by which `fixed_views` moves images; see `move`."""
     every = _symmetries(how)
     if count > len(every):
         drawn = _affine_maps(count - len(every), how, 1.0, Generator().manual_seed(0))
         every = torch.cat([every, drawn])
-    for number, view in enumerate(every[:count]):
-        yield images if number == 0 else move(images, view.expand(len(images), -1, -1))
+    return every[:count]
 
 
 def mirror_views(how: Augmentation) -> int:
