@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from raresight import __version__
-from raresight.cli import audit, auto, check_table, compare, demo, judge, listing, report, synthesise
+from raresight.cli import audit, auto, check_table, compare, demo, explain, judge, listing, report, synthesise
 
 app = typer.Typer(
     name="raresight",
@@ -39,6 +39,7 @@ app.command("demo")(demo.demo)
 app.command("audit")(audit.audit)
 app.command("compare")(compare.compare)
 app.command("auto")(auto.auto)
+app.command("explain")(explain.explain)
 app.command("synthesise")(synthesise.synthesise)
 app.command("judge")(judge.judge)
 app.command("report")(report.report)

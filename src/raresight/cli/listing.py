@@ -16,13 +16,14 @@ class Kind(StrEnum):
     representations = "representations"
     datasets = "datasets"
     calibrations = "calibrations"
+    explanations = "explanations"
 
 
 def list_registry(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List the samplers, detectors, representations, built-in data sets or calibrations."""
+    """List the samplers, detectors, representations, built-in data sets, calibrations or explanations."""
     from raresight.cli.console import print_json
 
     rows = _registry(kind).rows()
@@ -42,6 +43,7 @@ def _registry(kind: Kind):  # type: ignore[no-untyped-def]
     from raresight.balance import SAMPLERS
     from raresight.detect import DETECTORS
     from raresight.evidence.calibration import CALIBRATIONS
+    from raresight.explain import METHODS
     from raresight.images import DATASETS
     from raresight.represent import REPRESENTATIONS
 
@@ -51,4 +53,5 @@ def _registry(kind: Kind):  # type: ignore[no-untyped-def]
         Kind.representations: REPRESENTATIONS,
         Kind.datasets: DATASETS,
         Kind.calibrations: CALIBRATIONS,
+        Kind.explanations: METHODS,
     }[kind]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -30,7 +31,7 @@ BATCH = 32
 
 
 class PixelOcclusion(Method):
-    """The score lost when a square of the image is blotted out by its own mean colour, for any recipe.
+    """The score lost when a square of the image is blotted out by its own mean value, for any recipe.
 
     Each altered image takes the whole way from pixels to score: some 170 plain predictions an image.
 
@@ -64,19 +65,16 @@ class PixelOcclusion(Method):
         self.grid = max(1, round(self.side / (window * (1 - self.overlap))))
         scorer = _Scorer(self.fitted, store.pixels.dtype)
         altered = OcclusionSensitivity(
-            scorer, window, BATCH, verbose=False, mode=_own_mean, overlap=self.overlap, activate=False
+            scorer, window, BATCH, verbose=False, mode="mean_patch", overlap=self.overlap, activate=False
         )
         found = np.empty((len(rows), self.side, self.side), np.float32)
         for place, row in enumerate(rows):
             planes = torch.from_numpy(store.pixels[[row]].astype(np.float32)).permute(0, 3, 1, 2)
-            scores = np.asarray(altered(planes)[0])[0, 0].reshape(self.side, self.side)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch warns of how MONAI indexes
+                scores = np.asarray(altered(planes)[0])[0, 0].reshape(self.side, self.side)
             found[place] = float(scorer(planes)[0, 0]) - scores
         return found
-
-
-def _own_mean(image: Tensor, square: Tensor) -> Tensor:
-    """Give a square of (1, c, h, w) its own mean in each channel."""
-    return square.mean(dim=(2, 3), keepdim=True).expand_as(square)
 
 
 class _Scorer(nn.Module):

@@ -40,7 +40,16 @@ class OwnMap(Method):
 
 
 class LesionMask(OwnMap):
-    """The probability of a lesion in each pixel, of a detector trained on masks."""
+    """The probability of a lesion in each pixel, of a detector trained on masks.
+
+    Source: Ronneberger, Fischer & Brox, "U-Net: convolutional networks for biomedical image segmentation",
+    MICCAI 2015.
+
+    Parameters
+    ----------
+    blur : float
+        See `OwnMap`.
+    """
 
 
 class PatchDistance(OwnMap):
@@ -60,7 +69,16 @@ class PatchDistance(OwnMap):
 
 
 class Residual(OwnMap):
-    """What a network trained on normal images cannot redraw."""
+    """What a network trained on normal images cannot redraw.
+
+    Source: Baur, Denner, Wiestler, Navab & Albarqouni, "Autoencoders for unsupervised anomaly segmentation in
+    brain MR images: a comparative study", Medical Image Analysis 69 (2021).
+
+    Parameters
+    ----------
+    blur : float
+        See `OwnMap`; the detectors smooth their maps themselves.
+    """
 
 
 def kind_of(fitted: FittedRecipe) -> type[OwnMap]:

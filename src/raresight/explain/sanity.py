@@ -62,7 +62,7 @@ def _shuffle(detector: Any, name: str, value: Any, random: np.random.Generator) 
                 tensor.copy_(tensor.flatten()[order].reshape(tensor.shape))
         return True
     if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size > 1:
-        setattr(detector, name, random.permutation(value, axis=None).reshape(value.shape))
+        setattr(detector, name, random.permutation(value.ravel()).reshape(value.shape))
         return True
     return False
 
