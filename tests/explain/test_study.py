@@ -25,7 +25,14 @@ def test_one_command_explains_images_that_the_recipe_did_not_see(
     told = json.loads(capsys.readouterr().out)
     assert told == {"folder": str(out), **json.loads((out / "explained.json").read_text())}
     assert told["method"] == "integrated-maps" and told["neighbours_in"] == "embedding"
-    assert set(told["measures"]) == {"heatmap", "random point", "in the anatomy", "centre", "brightness"}
+    assert set(told["measures"]) == {
+        "heatmap",
+        "random point",
+        "in the anatomy",
+        "centre",
+        "brightness",
+        "unusual brightness",
+    }
     assert told["measures"]["heatmap"]["pointing"] > told["measures"]["random point"]["pointing"]
     assert any("highest point lies on the lesion" in sentence for sentence in told["sentences"])
     table = pd.read_csv(out / "images.csv")

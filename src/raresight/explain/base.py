@@ -34,9 +34,12 @@ class Method:
     ----------
     grid : int
         Places a side that its maps have before they are enlarged: how finely they can point.
+    blind : int or None
+        A seed: `prepare` shuffles all weights from pixels to score. For `raresight.explain.sanity`.
     """
 
     grid: int = 0
+    blind: int | None = None
 
     @classmethod
     def suits(cls, fitted: FittedRecipe) -> bool:
@@ -120,19 +123,10 @@ class Explainer:
                 "explanations are of one score, normal against anomalous, and --task multiclass has one a "
                 "class; name the normal classes with --normal instead"
             )
-        spec = parse_spec(method or "auto")
-        if spec.name == "auto":
-            spec = Spec(default_method(fitted), spec.options)
-        kind = METHODS[spec.name].load()
-        if not kind.suits(fitted):
-            raise OptionError(
-                f"{spec.name} cannot explain {fitted.recipe.id}; there are: "
-                f"{', '.join(suitable_methods(fitted))}"
-            )
         start = time.perf_counter()
-        self.method: Method = spec.make(METHODS).prepare(fitted, store)
+        found, self.name = make_method(fitted, method)
+        self.method = found.prepare(fitted, store)
         self.prepare_seconds = time.perf_counter() - start
-        self.name = str(spec)
 
     def explain(self, store: ImageStore, rows: Any) -> Explanation:
         """Explain rows of a store, which may be another than that of the training rows.
@@ -175,6 +169,25 @@ def explain_images(
         See `Explainer`.
     """
     return Explainer(fitted, store, method).explain(store, rows)
+
+
+def make_method(fitted: FittedRecipe, method: str | None = "auto") -> tuple[Method, str]:
+    """Give a method that suits a recipe, not yet prepared, and its name with the options given.
+
+    Raises
+    ------
+    OptionError
+        If the method is unknown or does not suit the recipe.
+    """
+    spec = parse_spec(method or "auto")
+    if spec.name == "auto":
+        spec = Spec(default_method(fitted), spec.options)
+    if not METHODS[spec.name].load().suits(fitted):
+        raise OptionError(
+            f"{spec.name} cannot explain {fitted.recipe.id}; there are: {', '.join(suitable_methods(fitted))}"
+        )
+    made: Method = spec.make(METHODS)
+    return made, str(spec)
 
 
 def suitable_methods(fitted: FittedRecipe) -> list[str]:

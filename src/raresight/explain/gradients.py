@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from captum.attr import IntegratedGradients
 from monai.visualize import GradCAM, GradCAMpp
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from raresight.errors import OptionError
@@ -22,7 +23,34 @@ USUAL_ROWS = 64
 """Normal training images whose mean is the usual image, at most."""
 
 
-class IntegratedMaps(Method):
+class GradientMethod(Method):
+    """Base of the methods that follow gradients."""
+
+    @classmethod
+    def suits(cls, fitted: FittedRecipe) -> bool:
+        """Tell whether gradients lead to places of the image."""
+        return has_paths(fitted)
+
+    def paths(self, fitted: FittedRecipe, from_pixels: bool = False) -> list[Path]:
+        """Give the ways from images to the score; from the pixels on, and without knowledge, if `blind`."""
+        if self.blind is None:
+            return paths(fitted, from_pixels=from_pixels)
+        found = paths(fitted, from_pixels=True)
+        random = np.random.default_rng(self.blind)
+        for path in found:
+            shuffle_tensors(path.chain, random)
+        return found
+
+
+def shuffle_tensors(network: nn.Module, random: np.random.Generator) -> None:
+    """Shuffle every parameter and buffer of a network within itself, in place."""
+    with torch.no_grad():
+        for tensor in [*network.parameters(), *network.buffers()]:
+            order = torch.from_numpy(random.permutation(tensor.numel()))
+            tensor.copy_(tensor.flatten()[order].reshape(tensor.shape))
+
+
+class IntegratedMaps(GradientMethod):
     """Integrated gradients of feature maps: what each place adds to the score.
 
     The path begins at the mean maps of normal training images and ends at the image's; the gradients on the
@@ -49,22 +77,13 @@ class IntegratedMaps(Method):
             raise OptionError(f"places={places} and steps={steps} must both be at least 1")
         self.places, self.steps = places, steps
 
-    @classmethod
-    def suits(cls, fitted: FittedRecipe) -> bool:
-        """Tell whether gradients lead to places of the image."""
-        return has_paths(fitted)
-
     def prepare(self, fitted: FittedRecipe, store: ImageStore) -> Self:
         """Take the mean maps of normal training images."""
         super().prepare(fitted, store)
         rows = usual_rows(fitted, store)
         places = self.places or (28 if fitted.recipe.representation.name == "pixels" else 14)
-        self.parts = [_Part.of(path, store, rows, places) for path in self.paths(fitted)]
+        self.parts = [_Part.of(path, store, rows, places) for path in self.paths(fitted, self.from_pixels)]
         return self
-
-    def paths(self, fitted: FittedRecipe) -> list[Path]:
-        """Give the ways from images to the score."""
-        return paths(fitted, from_pixels=self.from_pixels)
 
     def heatmaps(self, store: ImageStore, rows: Rows) -> Heatmaps:
         """Explain rows: (n, side, side) float32, in units of the score a place."""
@@ -133,6 +152,11 @@ def usual_rows(fitted: FittedRecipe, store: ImageStore) -> Rows:
     return np.sort(normal[drawn])
 
 
+def usual_image(fitted: FittedRecipe, store: ImageStore) -> NDArray[np.float32]:
+    """Give the mean normal training image, (side, side, c), in the store's values."""
+    return np.asarray(store.pixels[usual_rows(fitted, store)].mean(axis=0), np.float32)
+
+
 class PixelGradients(IntegratedMaps):
     """Integrated gradients of pixels, from the mean normal training image, smoothed.
 
@@ -158,7 +182,7 @@ class PixelGradients(IntegratedMaps):
         return smoothed(super().heatmaps(store, rows), self.blur * self.side / SIDE)
 
 
-class GradientCAM(Method):
+class GradientCAM(GradientMethod):
     """Class activation maps weighted by the mean gradient of each channel.
 
     Source: Selvaraju et al., "Grad-CAM: visual explanations from deep networks via gradient-based
@@ -177,16 +201,11 @@ class GradientCAM(Method):
             raise OptionError(f"places={places} is too small; choose at least 1")
         self.places = places
 
-    @classmethod
-    def suits(cls, fitted: FittedRecipe) -> bool:
-        """Tell whether gradients lead to places of the image."""
-        return has_paths(fitted)
-
     def prepare(self, fitted: FittedRecipe, store: ImageStore) -> Self:
         """Find each path's last maps."""
         super().prepare(fitted, store)
         self.parts: list[tuple[Path, nn.Module]] = []
-        for path in paths(fitted):
+        for path in self.paths(fitted):
             cut = cut_after(path.chain, path.read(store, fitted.rows[:1]), self.places)
             self.parts.append((path, self.kind(path.chain, str(cut - 1))))
         return self

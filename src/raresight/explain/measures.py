@@ -13,12 +13,11 @@ from sklearn.metrics import average_precision_score
 from raresight.errors import DataError
 from raresight.evidence.pixels import per_region_overlap
 from raresight.explain.outside import anatomy_of
+from raresight.explain.own import SIDE, smoothed
 
 TOLERANCE = 7
 """Pixels, of an image of 224, that a map's highest point may lie beside a lesion. The 15 of Zhang et al., on
 images of some 500 pixels, are 3 % of a side too."""
-
-SIDE = 224
 
 STEPS = 200
 """Thresholds at which overlap is tried."""
@@ -158,7 +157,9 @@ def measure_heatmaps(heatmaps: ArrayLike, masks: ArrayLike, tolerance: float = T
     )
 
 
-def null_maps(pixels: NDArray[Any], preset: str | None = None) -> dict[str, NDArray[np.float32]]:
+def null_maps(
+    pixels: NDArray[Any], preset: str | None = None, usual: NDArray[Any] | None = None
+) -> dict[str, NDArray[np.float32]]:
     """Give maps that know nothing of lesions, to set a heatmap's measures beside.
 
     Parameters
@@ -168,23 +169,34 @@ def null_maps(pixels: NDArray[Any], preset: str | None = None) -> dict[str, NDAr
     preset : str, optional
         Modality, as `raresight.images.anatomy.anatomy_mask` takes it.
 
+    usual : (h, w, c) array, optional
+        The mean normal training image.
+
     Returns
     -------
     dict
         Name → (n, h, w) float32: ``"random point"`` (the same everywhere), ``"in the anatomy"`` (a random
-        point of it), ``"centre"`` (nearer is higher), ``"brightness"`` (the image itself).
+        point of it), ``"centre"`` (nearer is higher), ``"brightness"`` (the image itself); with `usual` also
+        ``"unusual brightness"`` (how far from it, smoothed by four pixels of 224).
     """
     n, height, width = pixels.shape[:3]
     y, x = np.mgrid[:height, :width]
     near = -np.hypot(y - (height - 1) / 2, x - (width - 1) / 2).astype(np.float32)
-    return {
+    found = {
         "random point": np.zeros((n, height, width), np.float32),
         "in the anatomy": np.stack([anatomy_of(image, preset) for image in pixels]).astype(np.float32),
         "centre": np.repeat(near[None], n, axis=0),
         "brightness": np.asarray(pixels, np.float32).mean(axis=3),
     }
+    if usual is not None:
+        apart = np.abs(np.asarray(pixels, np.float32) - usual).mean(axis=3)
+        found["unusual brightness"] = smoothed(apart, 4 * width / SIDE)
+    return found
 
 
-def pointing_null(pixels: NDArray[Any], masks: ArrayLike, preset: str | None = None) -> float:
+def pointing_null(
+    pixels: NDArray[Any], masks: ArrayLike, preset: str | None = None, usual: NDArray[Any] | None = None
+) -> float:
     """Give the best pointing game that a map of `null_maps` plays: what a heatmap must beat."""
-    return max(float(pointing_hits(maps, masks).mean()) for maps in null_maps(pixels, preset).values())
+    known = null_maps(pixels, preset, usual)
+    return max(float(pointing_hits(maps, masks).mean()) for maps in known.values())

@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import nn
 
 from raresight.errors import OptionError
 from raresight.experiment.recipe import FittedRecipe
-from raresight.explain.base import Heatmaps
+from raresight.explain.base import BLOCK, Heatmaps, make_method
+from raresight.explain.gradients import GradientMethod, shuffle_tensors
 from raresight.explain.measures import pointing_hits, pointing_null
 from raresight.explain.outside import anatomy_of
 from raresight.images.store import ImageStore
@@ -27,6 +27,37 @@ SAME = 0.5
 
 THIN = 7
 """Every so manieth pixel along each side is compared: neighbours hardly differ."""
+
+
+def blind_heatmaps(
+    fitted: FittedRecipe, store: ImageStore, rows: Any, method: str | None = "auto", seed: int = 0
+) -> Heatmaps:
+    """Explain images by a recipe all of whose weights are shuffled, a pretrained backbone's too.
+
+    Parameters
+    ----------
+    fitted, store, rows, method
+        See `raresight.explain.base.explain_images`.
+    seed : int
+
+    Returns
+    -------
+    (n, side, side) float32 array
+
+    Raises
+    ------
+    OptionError
+        If the detector keeps no weights, and the method follows no gradients; see `shuffle_labels`.
+    """
+    made, _ = make_method(fitted, method)
+    if isinstance(made, GradientMethod):
+        made.blind = seed
+    else:
+        fitted = shuffle_weights(fitted, seed)
+    ready = made.prepare(fitted, store)
+    index = np.asarray(rows, np.int64)
+    parts = [ready.heatmaps(store, some) for some in np.array_split(index, -(-len(index) // BLOCK))]
+    return np.concatenate(parts)
 
 
 def shuffle_weights(fitted: FittedRecipe, seed: int = 0) -> FittedRecipe:
@@ -56,10 +87,7 @@ def shuffle_weights(fitted: FittedRecipe, seed: int = 0) -> FittedRecipe:
 
 def _shuffle(detector: Any, name: str, value: Any, random: np.random.Generator) -> bool:
     if isinstance(value, nn.Module):
-        with torch.no_grad():
-            for tensor in [*value.parameters(), *value.buffers()]:
-                order = torch.from_numpy(random.permutation(tensor.numel()))
-                tensor.copy_(tensor.flatten()[order].reshape(tensor.shape))
+        shuffle_tensors(value, random)
         return True
     if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size > 1:
         setattr(detector, name, random.permutation(value.ravel()).reshape(value.shape))
@@ -125,7 +153,12 @@ class Sanity:
 
 
 def compare_with_random(
-    true: Heatmaps, random: Heatmaps, pixels: NDArray[Any], masks: NDArray[Any], preset: str | None = None
+    true: Heatmaps,
+    random: Heatmaps,
+    pixels: NDArray[Any],
+    masks: NDArray[Any],
+    preset: str | None = None,
+    usual: NDArray[Any] | None = None,
 ) -> Sanity:
     """Set maps of a detector that knows nothing beside the true ones.
 
@@ -137,11 +170,13 @@ def compare_with_random(
         Every image has a lesion.
     preset : str, optional
         Modality.
+    usual : (h, w, c) array, optional
+        The mean normal training image: what differs from it is known without any weight.
     """
     return Sanity(
         rank_correlation(true, random, pixels, preset),
         float(pointing_hits(random, masks).mean()),
-        pointing_null(pixels, masks, preset),
+        pointing_null(pixels, masks, preset, usual),
         len(true),
     )
 

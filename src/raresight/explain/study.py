@@ -16,6 +16,7 @@ from raresight.experiment.recipe import FittedRecipe
 from raresight.experiment.runner import plan_work
 from raresight.experiment.task import learn_thresholds
 from raresight.explain.base import Explainer, Explanation
+from raresight.explain.gradients import usual_image
 from raresight.explain.measures import Measures, measure_heatmaps, null_maps
 from raresight.explain.neighbours import Neighbours, nearest_training
 from raresight.explain.outside import HeatShares, heat_shares
@@ -247,7 +248,8 @@ def _measured(
     with progress("measuring maps", len(rows)) as tick:
         maps = explainer.explain(store, rows).heatmaps
         tick(len(rows))
-    known = null_maps(store.pixels[rows], store.preprocess.preset)
+    usual = usual_image(explainer.method.fitted, store)
+    known = null_maps(store.pixels[rows], store.preprocess.preset, usual)
     measures = {
         name: measure_heatmaps(each, masks[rows]) for name, each in {"heatmap": maps, **known}.items()
     }

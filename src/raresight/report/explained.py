@@ -133,7 +133,7 @@ def heat_over(image: Array, heat: Array, mask: Array | None = None) -> NDArray[n
     grey = _colour(image).astype(np.float32)
     # The dark end of the colours says nothing on a dark image.
     colour = 255 * colormaps["inferno"](0.35 + 0.6 * np.asarray(heat))[..., :3]
-    share = (HOTTEST * np.sqrt(heat))[..., None]
+    share = (HOTTEST * np.asarray(heat))[..., None]
     laid = np.rint(grey * (1 - share) + colour * share).astype(np.uint8)
     if mask is not None and np.any(mask):
         inside = np.asarray(mask) > 0
@@ -175,7 +175,7 @@ def _words(study: Study, number: int) -> list[tuple[str, str]]:
         (f"called {'anomalous' if anomalous else 'normal'}", PAPER.ink if right else WARNING),
         (f"score {score:.2f} (from {study.threshold:.2f} on)", PAPER.muted),
         *(
-            (f"nearest {kind} {value:.2f}", PAPER.muted)
+            (f"{kind} at {value:.1f} × usual", PAPER.muted)
             for kind, value in zip(("normal", "anomalous"), apart, strict=True)
             if np.isfinite(value)
         ),
