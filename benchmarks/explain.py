@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/explain.py [--work DIR] [--only NAME,…] [--write]
 
-Writes benchmarks/explain.md. Sets: phantom:brain and phantom:fundus (600 images, 30 % anomalies) at difficulty .2 and
+Writes benchmarks/explain.md and docs/figures/explain-phantoms.jpg. Sets: phantom:brain and phantom:fundus (600 images, 30 % anomalies) at difficulty .2 and
 .5; one split 2 : 1, patients and near duplicates on one side; no rebalancing, default settings; the first 60
 anomalous test images are explained. Pointing game: the map's highest point lies on the lesion, or at most 7 of 224 pixels beside it.
 Without knowledge: the same maps once all weights from pixels to score (or a memory's numbers) are shuffled, or the
@@ -32,6 +32,8 @@ LABELS = ("svm", "logistic", "rf")
 """Those that are trained again on shuffled labels too."""
 FOLDS = 3
 LIMIT = 900
+SHOWN = {"brain": (0, 20), "fundus": (0, 20)}
+"""Which anomalous test images the picture shows; chosen before any map was seen."""
 MOST = 60
 """Anomalous test images explained, at most."""
 CHECKED = 20
@@ -221,6 +223,45 @@ def render(work: Path) -> None:
     (HERE / "explain.md").write_text("\n".join(lines) + "\n")
 
 
+def picture(work: Path) -> None:
+    """Lay the maps of five detectors over two images of each phantom at the easier difficulty."""
+    import numpy as np
+    from PIL import Image, ImageDraw, ImageFont
+
+    from raresight.report.explained import heat_over
+
+    columns = [
+        d for d in FLOORS if all((work / f"{kind}-0.2--{d}.npz").exists() for kind in ("brain", "fundus"))
+    ]
+    tile, gap, line = 132, 6, 18
+    rows = []
+    for kind in ("brain", "fundus"):
+        store, *_ = prepare(f"{kind} 0.2")
+        kept = {d: np.load(work / f"{kind}-0.2--{d}.npz") for d in columns}
+        for place in SHOWN[kind]:
+            row = int(next(iter(kept.values()))["rows"][place])
+            image, mask = np.asarray(store.pixels[row]), np.asarray(store.masks[row])
+            heats = [each["maps"][place] for each in kept.values()]
+            levels = [np.clip((h - np.median(h)) / (h.max() - np.median(h)), 0, 1) for h in heats]
+            rows.append(
+                [
+                    heat_over(image, np.zeros(image.shape[:2]), mask),
+                    *(heat_over(image, h, mask) for h in levels),
+                ]
+            )
+    sheet = Image.new(
+        "RGB", (gap + (len(columns) + 1) * (tile + gap), line + gap + len(rows) * (tile + gap)), "white"
+    )
+    draw = ImageDraw.Draw(sheet)
+    for column, name in enumerate(["image and mask", *columns]):
+        draw.text((gap + column * (tile + gap), 4), name, "#1c2126", ImageFont.load_default(12))
+    for y, tiles in enumerate(rows):
+        for x, each in enumerate(tiles):
+            small = Image.fromarray(each).resize((tile, tile), Image.Resampling.LANCZOS)
+            sheet.paste(small, (gap + x * (tile + gap), line + gap + y * (tile + gap)))
+    sheet.save(HERE.parent / "docs" / "figures" / "explain-phantoms.jpg", quality=80)
+
+
 def pointing_rows(made, sets):
     rows = []
     for detector in DETECTORS:
@@ -328,6 +369,7 @@ def main() -> None:
             for name in options.sets.split(","):
                 run(name, detector, options.work)
     render(options.work)
+    picture(options.work)
 
 
 if __name__ == "__main__":
