@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -204,7 +204,7 @@ class GradientCAM(GradientMethod):
     def prepare(self, fitted: FittedRecipe, store: ImageStore) -> Self:
         """Find each path's last maps."""
         super().prepare(fitted, store)
-        self.parts: list[tuple[Path, nn.Module]] = []
+        self.parts: list[tuple[Path, Any]] = []
         for path in self.paths(fitted):
             cut = cut_after(path.chain, path.read(store, fitted.rows[:1]), self.places)
             self.parts.append((path, self.kind(path.chain, str(cut - 1))))

@@ -119,7 +119,7 @@ def _distances(a: Array, b: Array) -> NDArray[np.float64]:
     centre = b.mean(axis=0)
     a, b = a - centre, b - centre
     squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None] - 2 * a @ b.T
-    return np.sqrt(np.maximum(squared, 0))
+    return np.asarray(np.sqrt(np.maximum(squared, 0)), np.float64)
 
 
 def _usual(rows: Array) -> float:

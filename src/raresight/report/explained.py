@@ -112,7 +112,8 @@ def heat_levels(study: Study) -> NDArray[np.float32]:
     called = study.scores >= study.threshold
     high = float(np.median(peaks[called] if called.any() else peaks))
     low = float(np.median(maps))
-    return np.clip((maps - low) / (high - low if high > low else 1.0), 0, 1).astype(np.float32)
+    levels = np.clip((maps - low) / (high - low if high > low else 1.0), 0, 1)
+    return np.asarray(levels, np.float32)
 
 
 def heat_over(image: Array, heat: Array, mask: Array | None = None) -> NDArray[np.uint8]:
