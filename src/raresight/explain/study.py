@@ -240,7 +240,7 @@ def _measured(
     try:
         masks = store.masks
     except DataError as error:
-        return None, {}, [f"the maps are not measured: {error}"]
+        return None, {}, [f"the maps are not measured: {str(error).partition(chr(59))[0]}"]
     ill = test[(store.manifest.y[test] == 1) & masks[test].any(axis=(1, 2))]
     rows = np.sort(np.random.default_rng(seed).permutation(ill)[:most])
     if not len(rows):

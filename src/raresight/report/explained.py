@@ -176,7 +176,7 @@ def _words(study: Study, number: int) -> list[tuple[str, str]]:
         (f"called {'anomalous' if anomalous else 'normal'}", PAPER.ink if right else WARNING),
         (f"score {score:.2f} (from {study.threshold:.2f} on)", PAPER.muted),
         *(
-            (f"{kind} at {value:.1f} × usual", PAPER.muted)
+            (f"{kind} at {value:.1f} (1 is usual)", PAPER.muted)
             for kind, value in zip(("normal", "anomalous"), apart, strict=True)
             if np.isfinite(value)
         ),
