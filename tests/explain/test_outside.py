@@ -33,6 +33,14 @@ def test_a_coarse_map_may_reach_half_a_place_beyond_the_outline():
     rim = spot(50, 92, 8)  # the disc ends at column 95
     fine, coarse = heat_shares(rim, disc()), heat_shares(rim, disc(), grid=7)
     assert fine.outside[0] > 0.3 and coarse.outside[0] == 0
+    assert fine.peak[0] and not coarse.peak[0]
+
+
+def test_a_peak_on_the_border_is_flagged_even_where_most_heat_is_elsewhere():
+    heat = spot(40, 40, 25)
+    heat[0, 1, 56] = 3
+    found = heat_shares(heat, disc())
+    assert found.border[0] < 0.1 and found.outside[0] < 0.1 and found.flagged[0]
 
 
 def test_the_order_of_the_pixels_alone_counts():

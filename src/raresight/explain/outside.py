@@ -31,17 +31,18 @@ class HeatShares:
     ----------
     outside, border : (n,) float64 arrays
         Shares of each map's heat, 0 to 1: outside the anatomy, and on the image's border.
-    flagged : (n,) bool array
-        Whether either is more than half.
+    peak : (n,) bool array
+        Whether the highest point itself lies there.
     """
 
     outside: NDArray[np.float64]
     border: NDArray[np.float64]
+    peak: NDArray[np.bool_]
 
     @property
     def flagged(self) -> NDArray[np.bool_]:
-        """(n,) whether more than half of the heat is where no finding can be."""
-        return (self.outside > MOST) | (self.border > MOST)
+        """(n,) whether the highest point, or more than half of the heat, is where no finding can be."""
+        return (self.outside > MOST) | (self.border > MOST) | self.peak
 
     def sentences(self, files: Sequence[str] = ()) -> list[str]:
         """Say what was found, and warn of the maps flagged; `files` names the images."""
@@ -53,8 +54,9 @@ class HeatShares:
         if len(odd):
             named = f", the first: {files[odd[0]]}" if len(files) else ""
             told.append(
-                f"warning: {len(odd)} of {len(self.outside)} maps rest on the background or the border"
-                f"{named}; the detector may look at the frame rather than at a finding: see raresight audit"
+                f"warning: {len(odd)} of {len(self.outside)} maps have their peak, or most of their heat, on the "
+                f"background or the border{named}; the detector may look at the frame rather than at a "
+                "finding: see raresight audit"
             )
         return told
 
@@ -78,6 +80,7 @@ def heat_shares(
         Places a side of the maps before they were enlarged; 0: they are as fine as the images.
     """
     outside, border = np.empty(len(heatmaps)), np.empty(len(heatmaps))
+    peak = np.zeros(len(heatmaps), bool)
     side = heatmaps.shape[1]
     margin = side / (2 * grid) if 0 < grid < side else 0.0
     inner = max(1, round(BORDER * side))
@@ -89,7 +92,8 @@ def heat_shares(
         near = distance_transform_edt(~anatomy) <= margin
         outside[place] = hot[~near].sum() / hot.sum()
         border[place] = hot[frame].sum() / hot.sum()
-    return HeatShares(outside, border)
+        peak[place] = (frame | ~near)[np.unravel_index(heat.argmax(), heat.shape)] and np.ptp(heat) > 0
+    return HeatShares(outside, border, peak)
 
 
 def hottest(heat: NDArray[Any], share: float = HOT) -> NDArray[np.bool_]:

@@ -14,11 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_dilation
 
 from raresight.errors import RunError
-from raresight.explain.outside import BORDER
 from raresight.explain.study import Study
 from raresight.images.cache import disk_errors
 from raresight.report.sheet import FORMATS, check_target
 from raresight.report.theme import PAPER
+from raresight.represent.pixels import LUMINANCE
 
 Array = NDArray[Any]
 
@@ -117,7 +117,7 @@ def heat_levels(study: Study) -> NDArray[np.float32]:
 
 
 def heat_over(image: Array, heat: Array, mask: Array | None = None) -> NDArray[np.uint8]:
-    """Lay a heatmap over an image, and a mask's outline over both.
+    """Lay a heatmap over an image without its colours, and a mask's outline over both.
 
     Parameters
     ----------
@@ -131,7 +131,8 @@ def heat_over(image: Array, heat: Array, mask: Array | None = None) -> NDArray[n
     -------
     (h, w, 3) uint8 array
     """
-    grey = _colour(image).astype(np.float32)
+    grey = _colour(image).astype(np.float32) @ LUMINANCE
+    grey = np.repeat(grey[..., None], 3, axis=2)
     # The dark end of the colours says nothing on a dark image.
     colour = 255 * colormaps["inferno"](0.35 + 0.6 * np.asarray(heat))[..., :3]
     share = (HOTTEST * np.asarray(heat))[..., None]
@@ -183,8 +184,7 @@ def _words(study: Study, number: int) -> list[tuple[str, str]]:
         (f"heat outside {shares.outside[number]:.0%}", PAPER.muted),
     ]
     if shares.flagged[number]:
-        where = "outside the anatomy" if shares.outside[number] > 0.5 else f"on the outer {BORDER:.0%}"
-        told.append((f"heat {where}", WARNING))
+        told.append(("rests on frame or background", WARNING))
     return told
 
 
