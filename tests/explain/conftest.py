@@ -19,7 +19,7 @@ RECIPES = {
     "cnn": ("cnn[pixels=56,width=8,members=1,epochs=8,learning_rate=0.01]", "pixels[size=56]"),
     "ae": ("ae[pixels=56,width=8,latent=16,epochs=2]", "pixels[size=56]"),
     "padim": ("padim[features=20]", "maps[grid=14,blocks=4]"),
-    "transfer": ("transfer[stages=1,epochs=2]", "trunk[stages=1,views=3]"),
+    "transfer": ("transfer[stages=1,epochs=2]", "trunk[stages=1,views=2]"),
 }
 """What is fitted → model and representation."""
 
@@ -48,6 +48,6 @@ class Lab:
 
 @pytest.fixture(scope="session")
 def lab() -> Lab:
-    store = build_store(load("phantom:brain?n=60&anomalies=0.5&difficulty=0&seed=0"))
+    store = build_store(load("phantom:brain?n=48&anomalies=0.5&difficulty=0&seed=0"))
     rows = np.arange(len(store))
     return Lab(store, rows[rows % 3 > 0], rows[rows % 3 == 0], {})

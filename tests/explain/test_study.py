@@ -13,7 +13,7 @@ from raresight.cli.console import guarded
 from raresight.explain.study import choose_rows
 from raresight.report.explained import OUTLINE, heat_over
 
-PHANTOM = "phantom:brain?n=60&anomalies=0.5&difficulty=0&seed=0"
+PHANTOM = "phantom:brain?n=48&anomalies=0.5&difficulty=0&seed=0"
 
 
 def test_one_command_explains_images_that_the_recipe_did_not_see(

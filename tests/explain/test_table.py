@@ -13,7 +13,7 @@ from raresight.images.store import build_store
 
 
 def test_contributions_sum_to_the_score_less_that_of_the_mean_case():
-    images = load("phantom:brain?n=48&anomalies=0.5&difficulty=0&modalities=t1,flair&missing=0.1")
+    images = load("phantom:brain?n=32&anomalies=0.5&difficulty=0&modalities=t1,flair&missing=0.1")
     store = build_store(images)
     (recipe,) = make_recipes(["fusion"], ["none"], "cases[table=marker]")
     rows = np.arange(len(store))

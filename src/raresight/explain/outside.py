@@ -54,8 +54,8 @@ class HeatShares:
         if len(odd):
             named = f", the first: {files[odd[0]]}" if len(files) else ""
             told.append(
-                f"warning: {len(odd)} of {len(self.outside)} maps have their peak, or most of their heat, on the "
-                f"background or the border{named}; the detector may look at the frame rather than at a "
+                f"warning: {len(odd)} of {len(self.outside)} maps have their peak, or most of their heat, on "
+                f"the background or the border{named}; the detector may look at the frame rather than at a "
                 "finding: see raresight audit"
             )
         return told
