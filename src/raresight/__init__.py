@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from raresight.experiment.run import Run
     from raresight.experiment.runner import compare
     from raresight.experiment.sweep import Sweep, compare_imbalances
+    from raresight.explain.base import Explanation, explain_images
+    from raresight.explain.neighbours import nearest_training
+    from raresight.explain.study import Study, explain_set
     from raresight.images.external import load_external
     from raresight.images.load import load
     from raresight.images.manifest import Manifest
@@ -62,6 +65,11 @@ _HOMES = {
     "compare": "raresight.experiment.runner",
     "judge": "raresight.evidence.judge",
     "compare_imbalances": "raresight.experiment.sweep",
+    "Explanation": "raresight.explain.base",
+    "explain_images": "raresight.explain.base",
+    "nearest_training": "raresight.explain.neighbours",
+    "Study": "raresight.explain.study",
+    "explain_set": "raresight.explain.study",
     "load": "raresight.images.load",
     "load_external": "raresight.images.external",
     "rank_balances": "raresight.evidence.ranking",
@@ -94,6 +102,7 @@ __all__ = [
     "Bundle",
     "BundleError",
     "DataError",
+    "Explanation",
     "ImageError",
     "InputError",
     "Judgement",
@@ -107,16 +116,20 @@ __all__ = [
     "Run",
     "RunError",
     "Stress",
+    "Study",
     "Sweep",
     "audit_images",
     "auto_compare",
     "check_table",
     "compare",
     "compare_imbalances",
+    "explain_images",
+    "explain_set",
     "judge",
     "load",
     "load_external",
     "make_bundle",
+    "nearest_training",
     "rank_balances",
     "stress_recipes",
     "train",

@@ -10,7 +10,7 @@ from typing import Any
 from raresight.errors import OptionError
 from raresight.registry import Registry
 
-_FORM = re.compile(r"(?P<name>[a-z0-9][a-z0-9-]*)(?:\[(?P<options>[^\[\]]*)\])?")
+_FORM = re.compile(r"(?P<name>[a-z0-9][a-z0-9-]*(?:\+\+)?)(?:\[(?P<options>[^\[\]]*)\])?")
 
 
 @dataclass(frozen=True, slots=True)

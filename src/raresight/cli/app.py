@@ -13,6 +13,7 @@ from raresight.cli import (
     check_table,
     compare,
     demo,
+    explain,
     judge,
     listing,
     predict,
@@ -52,6 +53,7 @@ app.command("demo")(demo.demo)
 app.command("audit")(audit.audit)
 app.command("compare")(compare.compare)
 app.command("auto")(auto.auto)
+app.command("explain")(explain.explain)
 app.command("synthesise")(synthesise.synthesise)
 app.command("judge")(judge.judge)
 app.command("report")(report.report)

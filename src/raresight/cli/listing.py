@@ -17,13 +17,14 @@ class Kind(StrEnum):
     datasets = "datasets"
     calibrations = "calibrations"
     corruptions = "corruptions"
+    explanations = "explanations"
 
 
 def list_registry(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List the samplers, detectors, representations, built-in data sets, calibrations or corruptions."""
+    """List the samplers, detectors, representations, data sets, calibrations, corruptions or explanations."""
     from raresight.cli.console import print_json
 
     rows = _registry(kind).rows()
@@ -43,6 +44,7 @@ def _registry(kind: Kind):  # type: ignore[no-untyped-def]
     from raresight.balance import SAMPLERS
     from raresight.detect import DETECTORS
     from raresight.evidence.calibration import CALIBRATIONS
+    from raresight.explain import METHODS
     from raresight.images import DATASETS
     from raresight.represent import REPRESENTATIONS
     from raresight.stress import CORRUPTIONS
@@ -54,4 +56,5 @@ def _registry(kind: Kind):  # type: ignore[no-untyped-def]
         Kind.datasets: DATASETS,
         Kind.calibrations: CALIBRATIONS,
         Kind.corruptions: CORRUPTIONS,
+        Kind.explanations: METHODS,
     }[kind]

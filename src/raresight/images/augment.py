@@ -163,7 +163,7 @@ def fixed_views(images: Tensor, how: Augmentation, count: int) -> Iterator[Tenso
     ------
     Tensor of the same shape, `count` times.
     """
-    for number, view in enumerate(_view_maps(how, count)):
+    for number, view in enumerate(view_maps(how, count)):
         yield images if number == 0 else move(images, view.expand(len(images), -1, -1))
 
 
@@ -182,11 +182,12 @@ def view_grids(how: Augmentation, count: int, side: int) -> list[NDArray[np.floa
     list of (1, side, side, 2) float32 arrays, `count` − 1 of them
     """
     shape = [1, 1, side, side]
-    maps = _view_maps(how, count)[1:]
+    maps = view_maps(how, count)[1:]
     return [affine_grid(view[None], shape, align_corners=False).numpy() for view in maps]
 
 
-def _view_maps(how: Augmentation, count: int) -> Tensor:
+def view_maps(how: Augmentation, count: int) -> Tensor:
+    """Give the maps from output to input, (count, 2, 3), by which `fixed_views` moves images; see `move`."""
     every = _symmetries(how)
     if count > len(every):
         drawn = _affine_maps(count - len(every), how, 1.0, Generator().manual_seed(0))
