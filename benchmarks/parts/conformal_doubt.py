@@ -23,7 +23,7 @@ from raresight.represent.embedding import Embedding
 RECIPE = "transfer[stages=0]"
 FOLDS = 5
 PASSES = 6
-MOST = 1500
+MOST = 600
 """Images of a set, whole groups at a time: the views of each are embedded anew."""
 
 
