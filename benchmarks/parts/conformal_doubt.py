@@ -34,12 +34,12 @@ SETS = {
 }
 
 
-def doubt_part(name: str, data: Path, _: Path) -> dict:
+def doubt_part(name: str, data: Path, out: Path) -> dict:
     """Cross-validate on one of the sets, and compare by a paired bootstrap over patients."""
-    return _measured(name, SETS[name](data))
+    return _measured(name, SETS[name](data), out)
 
 
-def _measured(name: str, images: Manifest) -> dict:
+def _measured(name: str, images: Manifest, out: Path) -> dict:
     store = build_store(images, Preprocess())
     groups = group_images(images, store).names
     rows = _some(groups)
@@ -51,7 +51,10 @@ def _measured(name: str, images: Manifest) -> dict:
     unsure, wrong = ({kind: np.empty(len(rows)) for kind in kinds} for _ in range(2))
     for fold in range(FOLDS):
         at, train, test = fold_of == fold, rows[fold_of != fold], rows[fold_of == fold]
-        for kind, (score, doubt) in _fold(recipe, store, groups, train, test).items():
+        path = out / f"doubt-{name}-{len(rows)}-{fold}.npz"
+        if not path.is_file():
+            np.savez(path, **_fold(recipe, store, groups, train, test))
+        for kind, (score, doubt) in np.load(path).items():
             unsure[kind][at] = doubt
             wrong[kind][at] = (score >= 0) != (y[test] == 1)
     told = compare_uncertainties(wrong, unsure, groups[rows], "raw")

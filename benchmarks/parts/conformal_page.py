@@ -127,7 +127,7 @@ def _doubt(sets: Rows) -> list[str]:
         "",
         "`transfer[stages=0]` (a new head on lite0's frozen embedding), 5 folds by groups, everything fitted inside the "
         "training rows: an ensemble of five fits, each without a fifth of them; 20 masks of dropout; six views, "
-        "mirrored and slightly moved, embedded anew. A *mean* decides itself, by its sign, and its margin orders; a "
+        "mirrored and shifted by 2 % of the side, embedded anew. A *mean* decides itself, by its sign, and its margin orders; a "
         "*spread* orders the decisions of the plain score. AURC: mean share of wrong answers over all coverages, "
         "less is better; difference from the raw score's margin by a bootstrap over groups, in both with the same "
         "draws; **bold** where its 95 % interval lies below 0.",

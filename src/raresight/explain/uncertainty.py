@@ -8,7 +8,9 @@ in `benchmarks/conformal.md`, by risk and coverage.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import chain, islice, product
+from itertools import count as count_from
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from torch import nn
 
 from raresight.errors import OptionError
 from raresight.experiment.recipe import FittedRecipe, Recipe
-from raresight.images.augment import Augmentation, find_augmentation, fixed_views
+from raresight.images.augment import Augmentation, find_augmentation
 from raresight.images.splits import Rows, stratified_group_folds
 from raresight.images.store import ImageStore
 from raresight.networks.training import local_seed
@@ -27,6 +29,11 @@ Floats = NDArray[np.float64]
 
 BLOCK = 32
 """Images that are scored at once."""
+
+SHIFT = 0.02
+"""Of a view, as a share of the image's side."""
+
+SIDES = ((0, 1), (0, -1), (1, 0), (-1, 0))
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 
@@ -128,10 +135,39 @@ def fit_members(
     return members
 
 
-def gentle(how: Augmentation) -> Augmentation:
-    """Keep a modality's mirror images, and make its moves small enough that no finding leaves the image."""
-    low, high = how.scale
-    return replace(how, rotation=min(how.rotation, 5.0), scale=(max(low, 0.95), min(high, 1.05)), shift=0.02)
+def small_views(pixels: NDArray[Any], how: Augmentation, count: int) -> Iterator[NDArray[Any]]:
+    """See images in a few ways that blur nothing: as they are, mirrored as `how` allows, then also shifted.
+
+    Shifts are by whole pixels: small findings do not survive the resampling of a turn or a magnification.
+
+    Parameters
+    ----------
+    pixels : (n, h, w, c) array
+    how : Augmentation
+        Which mirror images are true to life.
+    count : int
+        Views of an image. Shifts are by `SHIFT` of the side, then twice that and so on.
+
+    Yields
+    ------
+    (n, h, w, c) array of the same dtype, `count` times; what comes in from outside is 0.
+    """
+    mirrors = list(product((1, -1) if how.flip_vertical else (1,), (1, -1) if how.flip_horizontal else (1,)))
+    step = max(1, round(SHIFT * pixels.shape[1]))
+    places = chain([(0, 0)], ((k * down, k * right) for k in count_from(step, step) for down, right in SIDES))
+    every = ((mirror, place) for place in places for mirror in mirrors)
+    for (down, right), place in islice(every, count):
+        yield _shifted(pixels[:, ::down, ::right], *place)
+
+
+def _shifted(pixels: NDArray[Any], down: int, right: int) -> NDArray[Any]:
+    """Shift images by whole pixels."""
+    height, width = pixels.shape[1:3]
+    moved = np.zeros_like(pixels)
+    moved[:, max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)] = pixels[
+        :, max(-down, 0) : height + min(-down, 0), max(-right, 0) : width + min(-right, 0)
+    ]
+    return moved
 
 
 def _over_dropout(
@@ -163,14 +199,11 @@ def _over_views(
     """Score each image as it is, mirrored as its modality allows, and slightly moved; represented anew."""
     if not hasattr(fitted.space, "of"):
         raise OptionError(f"{fitted.recipe.representation} cannot represent a moved image; use an ensemble")
-    how = gentle(find_augmentation(store.preprocess.preset or "default"))
+    how = find_augmentation(store.preprocess.preset or "default")
     found = np.empty((passes, len(rows)))
     for start in range(0, len(rows), BLOCK):
         pixels = np.asarray(store.pixels[rows[start : start + BLOCK]])
-        most = np.iinfo(pixels.dtype).max
-        planes = torch.from_numpy(pixels.astype(np.float32)).permute(0, 3, 1, 2)
-        for number, view in enumerate(fixed_views(planes, how, passes)):
-            moved = view.permute(0, 2, 3, 1).round().clamp(0, most).numpy().astype(pixels.dtype)
+        for number, moved in enumerate(small_views(pixels, how, passes)):
             seen = fitted.space.of(moved)
             seen = seen if fitted.scaler is None else fitted.scaler.transform(seen)
             found[number, start : start + len(pixels)] = fitted.predict_seen(seen)[0]
