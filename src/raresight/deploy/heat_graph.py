@@ -1,10 +1,14 @@
 """Where an image is anomalous, as one ONNX graph from stored pixels, where a recipe can tell.
 
-Detectors that judge places give their own maps. Any other detector on lite0's embedding is asked what its
-score would be without each of the 7 × 7 cells of the last feature maps: the embedding is their mean, and the
-mean without one cell is scored by the same head, all 49 in one batch. A cell's heat is what the score loses
-without it. Source: occlusion, of features rather than pixels; Zeiler & Fergus, "Visualizing and understanding
-convolutional networks", ECCV 2014.
+Detectors that judge places give their own maps. Any other detector on lite0's embedding is asked what each of
+the 7 × 7 cells of the last feature maps adds to its score: the embedding is their mean, so that any mixture
+of the image's cells and those of the mean normal image is scored by the same head, hundreds in one batch. A
+cell's heat is what it adds, on average, while the others go from normal to what they are in the image. (To
+leave one cell out of the whole is not enough: where the head is saturated, as an SVM is far from what it
+knows, one cell less changes nothing.) No gradient is needed, so that it serves forests too.
+
+Source: the diagonal of a game's multilinear extension, whose mean is the Shapley value: Owen, "Multilinear
+extensions of games", Management Science 18 (1972).
 """
 
 from __future__ import annotations
@@ -29,9 +33,12 @@ from raresight.represent.graphs import graph_of, joined
 Array = NDArray[Any]
 
 OWN = "the detector's own map of the image"
-LEFT_OUT = "what the score loses without a cell of the last feature maps"
+ADDED = "what a cell of the last feature maps adds to the score, the others being more or less normal"
 
 CELLS = LITE0_GRID * LITE0_GRID
+
+SHARES = (0.125, 0.375, 0.625, 0.875)
+"""How far the other cells are from normal to the image's own."""
 
 LOW, HIGH = 0.9, 0.999
 """Quantiles of the training images' heat that are shown as none, of normal ones, and as the most, of all."""
@@ -68,7 +75,7 @@ def heat_graph(fitted: FittedRecipe, store: ImageStore) -> HeatGraph | None:
     """
     made, method = _own(fitted, store), OWN
     if made is None:
-        made, method = _left_out(fitted, store), LEFT_OUT
+        made, method = _added(fitted, store), ADDED
     if made is None:
         return None
     content = made.SerializeToString()
@@ -89,46 +96,63 @@ def _own(fitted: FittedRecipe, store: ImageStore) -> ModelProto | None:
         return _joined([*front_graphs(fitted, store), onnx.load(path)])
 
 
-def _left_out(fitted: FittedRecipe, store: ImageStore) -> ModelProto | None:
-    """Score the embedding as it is and without each cell."""
+def _added(fitted: FittedRecipe, store: ImageStore) -> ModelProto | None:
+    """Score the embedding with and without each cell, between normal and the image."""
     make = getattr(fitted.space, "map_graph", None)
     maps = [] if make is None else make(store.pixels.shape[1:], store.pixels.dtype)
     if not maps:
         return None
-    d, side = LITE0_FEATURES, LITE0_GRID
+    d, side, steps = LITE0_FEATURES, LITE0_GRID, len(SHARES)
+    normal = _normal_maps(joined(maps, result="maps").SerializeToString(), fitted, store)
     cells = graph_of(
         f"""cells (float[n,{d},{side},{side}] maps) => (float[m,{d}] rows) {{
             flat = Reshape(maps, parts)
-            total = ReduceSum<keepdims=1>(flat, last)
-            rest = Sub(total, flat)
-            without = Div(rest, fewer)
-            whole = Div(total, all)
-            every = Concat<axis=2>(whole, without)
-            turned = Transpose<perm=[0,2,1]>(every)
+            apart = Sub(flat, normal)
+            own = Div(apart, count)
+            total = ReduceSum<keepdims=1>(own, last)
+            others = Sub(total, own)
+            deep = Unsqueeze(others, third)
+            between = Mul(deep, shares)
+            without = Add(between, start)
+            own_deep = Unsqueeze(own, third)
+            with = Add(without, own_deep)
+            both = Concat<axis=3>(without, with)
+            turned = Transpose<perm=[0,2,3,1]>(both)
             rows = Reshape(turned, wide)
         }}""",
         parts=np.array([-1, d, CELLS], np.int64),
+        normal=normal[None],
+        count=np.array(CELLS, np.float32),
         last=np.array([2], np.int64),
-        fewer=np.array(CELLS - 1, np.float32),
-        all=np.array(CELLS, np.float32),
+        third=np.array([3], np.int64),
+        shares=np.array(SHARES, np.float32).reshape(1, 1, 1, steps),
+        start=normal.mean(axis=1).reshape(1, d, 1, 1),
         wide=np.array([-1, d], np.int64),
     )
-    losses = graph_of(
-        f"""losses (float[m] scores) => (float[n,{side},{side}] heat) {{
-            by = Reshape(scores, images)
-            whole = Slice(by, start, second, axis)
-            without = Slice(by, second, end, axis)
-            lost = Sub(whole, without)
-            heat = Reshape(lost, grid)
+    gains = graph_of(
+        f"""gains (float[m] scores) => (float[n,{side},{side}] heat) {{
+            by = Reshape(scores, cells)
+            without = Slice(by, begin, middle, axis)
+            with = Slice(by, middle, end, axis)
+            gained = Sub(with, without)
+            mean = ReduceMean<keepdims=0>(gained, axis)
+            heat = Reshape(mean, grid)
         }}""",
-        images=np.array([-1, CELLS + 1], np.int64),
-        start=np.array([0], np.int64),
-        second=np.array([1], np.int64),
-        end=np.array([CELLS + 1], np.int64),
-        axis=np.array([1], np.int64),
+        cells=np.array([-1, CELLS, 2 * steps], np.int64),
+        begin=np.array([0], np.int64),
+        middle=np.array([steps], np.int64),
+        end=np.array([2 * steps], np.int64),
+        axis=np.array([2], np.int64),
         grid=np.array([-1, side, side], np.int64),
     )
-    return _joined([*maps, cells, *scaling_graph(fitted), detector_graph(fitted, store), losses])
+    return _joined([*maps, cells, *scaling_graph(fitted), detector_graph(fitted, store), gains])
+
+
+def _normal_maps(content: bytes, fitted: FittedRecipe, store: ImageStore) -> NDArray[np.float32]:
+    """Average the cells of normal training images, (features, 49)."""
+    rows = fitted.rows[store.manifest.y[fitted.rows] == 0][:LOOKED_AT]
+    found = run_heat(content, np.asarray(store.pixels[rows]))
+    return np.asarray(found.mean(axis=0, dtype=np.float64).reshape(LITE0_FEATURES, CELLS), np.float32)
 
 
 def _joined(pieces: list[ModelProto]) -> ModelProto | None:
