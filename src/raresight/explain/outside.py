@@ -65,8 +65,8 @@ class HeatShares:
             named = f", the first: {files[odd[0]]}" if len(files) else ""
             told.append(
                 f"warning: {len(odd)} of {among.sum()} maps{whose} have their peak, or most of their heat, "
-                f"on the background or the border{named}; the detector may look at the frame rather than at a "
-                "finding: see raresight audit"
+                f"on the background or the border{named}; the detector may look at the frame rather than at "
+                "a finding: see raresight audit"
             )
         return told
 
