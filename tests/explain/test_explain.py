@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from fitted_lab import Lab
 
-from conftest import Lab
 from raresight.errors import OptionError
 from raresight.explain import METHODS
 from raresight.explain.base import Explainer, default_method, explain_images, suitable_methods

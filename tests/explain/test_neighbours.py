@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fitted_lab import Lab
 
-from conftest import Lab
 from raresight.errors import OptionError
 from raresight.explain.neighbours import nearest_training
 

@@ -26,6 +26,7 @@ def test_heat_on_the_anatomy_is_not_flagged_and_heat_in_the_corner_is():
     assert corner.outside[0] == 1 and 0.2 < corner.border[0] < 0.7 and corner.flagged[0]
     assert len(inside.sentences()) == 1
     told = corner.sentences(["a.png"])
+    assert len(corner.sentences(called=np.zeros(1, bool))) == 1
     assert "100% of the heat" in told[0] and "1 of 1 maps" in told[1] and "a.png" in told[1]
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fitted_lab import Lab
 
-from conftest import Lab
 from raresight.errors import OptionError
 from raresight.experiment.recipe import make_recipes
 from raresight.explain.occlusion import score_seen

@@ -44,19 +44,29 @@ class HeatShares:
         """(n,) whether the highest point, or more than half of the heat, is where no finding can be."""
         return (self.outside > MOST) | (self.border > MOST) | self.peak
 
-    def sentences(self, files: Sequence[str] = ()) -> list[str]:
-        """Say what was found, and warn of the maps flagged; `files` names the images."""
+    def sentences(self, files: Sequence[str] = (), called: NDArray[np.bool_] | None = None) -> list[str]:
+        """Say what was found, and warn of the maps flagged.
+
+        Parameters
+        ----------
+        files : sequence of str, optional
+            The images' names.
+        called : (n,) bool array, optional
+            Which images were called anomalous: of the others even the highest point is low, and says little.
+        """
         told = [
             f"On average {self.outside.mean():.0%} of the heat (the hottest {HOT:.0%} of a map's pixels) "
             f"lies outside the anatomy, and {self.border.mean():.0%} on the image's border."
         ]
-        odd = np.flatnonzero(self.flagged)
+        among = np.ones(len(self.outside), bool) if called is None else called
+        odd = np.flatnonzero(self.flagged & among)
         if len(odd):
+            whose = "" if called is None else " of images called anomalous"
             named = f", the first: {files[odd[0]]}" if len(files) else ""
             told.append(
-                f"warning: {len(odd)} of {len(self.outside)} maps have their peak, or most of their heat, on "
-                f"the background or the border{named}; the detector may look at the frame rather than at a "
-                "finding: see raresight audit"
+                f"warning: {len(odd)} of {among.sum()} maps{whose} have their peak, or most of their heat, "
+                f"on the background or the border{named}; the detector may look at the frame rather than at "
+                "a finding: see raresight audit"
             )
         return told
 

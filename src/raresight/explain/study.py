@@ -75,6 +75,11 @@ class Study:
         names = self.store.manifest.files
         return [names[row] for row in self.explanation.rows]
 
+    @property
+    def called(self) -> NDArray[np.bool_]:
+        """(n,) whether each image shown is called anomalous."""
+        return np.asarray(self.scores >= self.threshold)
+
     def sentences(self) -> list[str]:
         """Say how images were explained, how well the maps find lesions, and where they rest."""
         shown = self.explanation
@@ -84,7 +89,7 @@ class Study:
         ]
         if self.measures:
             told.append(_measured_sentence(self.measures))
-        return [*told, *self.shares.sentences(self.files)]
+        return [*told, *self.shares.sentences(self.files, self.called)]
 
     def table(self) -> pd.DataFrame:
         """Give a row an image shown: score, decision, heat, nearest training images, contributions."""
@@ -96,10 +101,10 @@ class Study:
             "label": manifest.labels[self.explanation.rows],
             "score": self.scores,
             "threshold": self.threshold,
-            "decision": np.where(self.scores >= self.threshold, "anomalous", "normal"),
+            "decision": np.where(self.called, "anomalous", "normal"),
             "heat_outside_anatomy": self.shares.outside,
             "heat_on_border": self.shares.border,
-            "flagged": self.shares.flagged,
+            "flagged": self.shares.flagged & self.called,
         }
         for code, kind in enumerate(("normal", "anomalous")):
             found[f"nearest_{kind}"] = names[near.rows[:, code, 0]]

@@ -109,8 +109,7 @@ def heat_levels(study: Study) -> NDArray[np.float32]:
     """Bring heatmaps to 0 … 1: from the median of all pixels to the usual peak of images called anomalous."""
     maps = study.explanation.heatmaps
     peaks = maps.max(axis=(1, 2))
-    called = study.scores >= study.threshold
-    high = float(np.median(peaks[called] if called.any() else peaks))
+    high = float(np.median(peaks[study.called] if study.called.any() else peaks))
     low = float(np.median(maps))
     levels = np.clip((maps - low) / (high - low if high > low else 1.0), 0, 1)
     return np.asarray(levels, np.float32)
@@ -156,7 +155,7 @@ def _draw_row(
     for column, tile in enumerate(tiles):
         if tile is not None:
             sheet.paste(_picture(tile), (left + column * (TILE + GAP), top))
-    if study.shares.flagged[number]:
+    if study.shares.flagged[number] and study.called[number]:
         start = left + TILE + GAP
         draw.rectangle((start - 3, top - 3, start + TILE + 2, top + TILE + 2), outline=WARNING, width=3)
     words = left + len(COLUMNS) * (TILE + GAP)
@@ -183,7 +182,7 @@ def _words(study: Study, number: int) -> list[tuple[str, str]]:
         ),
         (f"heat outside {shares.outside[number]:.0%}", PAPER.muted),
     ]
-    if shares.flagged[number]:
+    if shares.flagged[number] and anomalous:
         told.append(("rests on frame or background", WARNING))
     return told
 
