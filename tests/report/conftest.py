@@ -73,6 +73,10 @@ class MadeUpRun:
         )
         self.verdicts, self.recommendation = (self.metrics.pop(k) for k in ("verdicts", "recommendation"))
 
+    def inner(self, recipe: str, repeat: int, fold: int) -> pd.DataFrame:
+        own = self.predictions[(self.predictions["recipe"] == recipe) & (self.predictions["fold"] != fold)]
+        return own[["row", "group", "label", "score"]]
+
     def image(self, row: int) -> np.ndarray:
         return np.full((40, 30, 3) if row % 2 else (40, 30), row, np.uint8)
 

@@ -77,7 +77,7 @@ class Run:
             self._write_table("predictions", name, result.predictions)
 
     def inner(self, recipe: str, repeat: int, fold: int) -> pd.DataFrame:
-        """Scores of a task's training rows by a twin that did not see them: ``row, label, score``.
+        """Scores of a task's training rows by a twin that did not see them: ``row, group, label, score``.
 
         Raises
         ------

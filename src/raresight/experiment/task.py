@@ -52,7 +52,7 @@ class Result:
     receipt : dict
         Counts that prove nothing leaked, seconds, and the settings chosen.
     inner : pandas.DataFrame
-        ``row, label, score`` of training rows, by a twin of the detector that did not see them: what
+        ``row, group, label, score`` of training rows, by a twin of the detector that did not see them: what
         thresholds and calibration were learned from, and an ensemble learns from.
     external : pandas.DataFrame or None
         One row an image of the external set, in the same columns as `predictions`.
@@ -142,7 +142,7 @@ def run_task(
         receipt |= {"seconds": {"fit": fit_seconds, "predict": predict_seconds}}
         receipt |= {"calibration": {"method": protocol.calibration}, "params": _params(chosen)}
         frame = _frame(task, store, groups, split.test, columns)
-        return Result(frame, {}, receipt, _inner_frame(inner))
+        return Result(frame, {}, receipt, _inner_frame(inner, groups))
     score, raw = fitted.predict(store, split.test)
     predict_seconds = time.perf_counter() - start
     # What the fold had before anomalies were dropped: known without a look at the test rows.
@@ -159,7 +159,7 @@ def run_task(
         },
         "params": _params(chosen),
     }
-    scored = _inner_frame(inner)
+    scored = _inner_frame(inner, groups)
     frame = _frame(task, store, groups, split.test, chances.columns(score, raw))
     if external is None:
         return Result(frame, thresholds, receipt, scored)
@@ -169,9 +169,9 @@ def run_task(
     return Result(frame, thresholds, receipt, scored, other)
 
 
-def _inner_frame(inner: InnerScores) -> pd.DataFrame:
+def _inner_frame(inner: InnerScores, groups: NDArray[Any]) -> pd.DataFrame:
     """Put inner scores in a table, of several classes one column each."""
-    known = {"row": inner.rows, "label": inner.label}
+    known = {"row": inner.rows, "group": groups[inner.rows], "label": inner.label}
     if inner.score.ndim == 1:
         return pd.DataFrame({**known, "score": inner.score})
     return pd.DataFrame({**known, **{f"score_{c}": column for c, column in enumerate(inner.score.T)}})

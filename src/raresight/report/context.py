@@ -12,6 +12,7 @@ from raresight.evidence.published import SOURCE, beside
 from raresight.evidence.thresholds import rule_title
 from raresight.report.card import model_card
 from raresight.report.checklists import CHECKLISTS, fill, run_facts
+from raresight.report.doubt import doubt_context
 from raresight.report.figures import SHOWN, Material
 from raresight.report.methods import methods, ratio_text
 from raresight.report.page import count
@@ -61,6 +62,7 @@ def gather(run: Reported) -> tuple[dict[str, Any], Material]:
         "stated": settings["protocol"].get("prevalence"),
         "worth": _worth(recipes),
         **protocol_context(metrics, settings),
+        "doubt": doubt_context(run, material),
         "published": published,
         "published_source": SOURCE,
         "published_sentence": _published_sentence(published),

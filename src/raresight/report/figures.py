@@ -26,6 +26,7 @@ from raresight.evidence.curves import (
 from raresight.evidence.estimates import RecipeRows
 from raresight.evidence.format import decimal
 from raresight.evidence.metrics import METRICS, Metric
+from raresight.evidence.risk_coverage import answer_doubt, risk_coverage_curve
 from raresight.report.theme import Palette, Style, styles
 
 SHOWN = ("accuracy", "sensitivity", "specificity", "f1", "auroc")
@@ -274,6 +275,31 @@ def decision_curve_figure(material: Material, palette: Palette) -> Figure | None
     return figure
 
 
+def risk_coverage_figure(material: Material, palette: Palette) -> Figure | None:
+    """Draw risk against coverage by the calibrated probability; None if no recipe states any."""
+    known = {r["recipe"]: answer_doubt(material.rows[r["recipe"]]) for r in material.recipes}
+    curves = {name: risk_coverage_curve(*pair) for name, pair in known.items() if pair is not None}
+    if not curves:
+        return None
+    figure = Figure((4.3, 4.9), layout="constrained")
+    panel = figure.subplots()
+    # Among the first few answered one error is a large share; it would flatten all the rest.
+    top = max(float(curve.y[curve.x >= 0.1].max()) for curve in curves.values())
+    panel.set(xlabel="Coverage: share of images answered", ylabel="Risk: share of those answered wrongly")
+    panel.set(xlim=(0, 1), ylim=(0, 1.08 * max(top, 0.01)))
+    panel.grid(True)
+    panel.set_axisbelow(True)
+    panel.xaxis.set_major_locator(mpl.ticker.MultipleLocator(0.2))
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_major_formatter(lambda value, _: decimal(value, 2) if value else "0")
+    look = styles(material.recipes, palette)
+    for name, curve in curves.items():
+        _curve(panel, curve, look[name])
+    areas = {name: float(curves[name].y.mean()) if name in curves else None for name in known}
+    _legend(figure, material, look, values=areas)
+    return figure
+
+
 def _square(x: str, y: str) -> tuple[Figure, Axes]:
     figure = Figure((4.3, 4.9), layout="constrained")
     panel = figure.subplots()
@@ -333,6 +359,7 @@ FIGURES: Figures = {
     "precision-recall": precision_recall_figure,
     "calibration-before": calibration_before_figure,
     "calibration": calibration_figure,
+    "risk-coverage": risk_coverage_figure,
     "decision-curve": decision_curve_figure,
 }
 """Every picture that stands alone as a file, by the file's name."""

@@ -15,6 +15,7 @@ from raresight.evidence.format import decimal
 from raresight.evidence.multiclass import GRADED, PER_CLASS
 from raresight.evidence.names import data_title, titles
 from raresight.report.context import by_pair, folds_of, receipt_sentence, settings_lines
+from raresight.report.doubt import without_doubt
 from raresight.report.figures import Figures, Material, metrics_figure
 from raresight.report.methods import graded_methods
 from raresight.report.page import count
@@ -57,6 +58,9 @@ def gather_graded(run: Reported) -> tuple[dict[str, Any], Material]:
         "per_class": PER_CLASS,
         "facts": _facts(settings, recipes),
         "order": data.get("order", []),
+        "doubt": without_doubt(
+            "answers by class-conditional error rates are about one score, normal against anomalous"
+        ),
         "lead": sentences[0],
         "sentences": sentences[1:],
         "verdicts": by_pair(run.verdicts),

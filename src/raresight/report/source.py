@@ -35,6 +35,10 @@ class Reported(Protocol):
         """One a task."""
         ...
 
+    def inner(self, recipe: str, repeat: int, fold: int) -> pd.DataFrame:
+        """``row, group, label, score`` of a task's training rows; raises `RaresightError` without them."""
+        ...
+
     @property
     def metrics(self) -> dict[str, Any]:
         """``metrics.json``, as `raresight.evidence.summary.summarise` makes it."""

@@ -30,6 +30,8 @@ CAPTIONS = {
     "calibration": "The same after calibration and correction to the set's own prevalence.",
     "confusion": "Images by their class (rows) and the class called (columns), a panel a recipe: the number, "
     "below it its share of the class, which the shade shows too; means over repeats.",
+    "risk-coverage": "Risk–coverage curves: the share of wrong answers at the default threshold when only "
+    "the surest images are answered, by the calibrated probability. The number is the area below.",
     "decision-curve": "Net benefit at the stated prevalence; grey: acting on nobody, dotted on everybody.",
 }
 
