@@ -1,8 +1,8 @@
 """What a bundle refers to a person: rules learned from its training images, by name.
 
-``novelty`` or ``novelty=0.02``: what is unlike the training images; at most so large a share of new patients of
-the same kind. ``conformal=0.05``: images of which not one class alone is plausible; at most so large a share of
-each class's patients is called the other.
+``novelty`` or ``novelty=0.02``: what is unlike the training images; at most so large a share of new patients
+of the same kind. ``conformal=0.05``: images of which not one class alone is plausible; at most so large a
+share of each class's patients is called the other.
 """
 
 from __future__ import annotations
