@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from shutil import copytree
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -199,5 +200,7 @@ def test_graded_and_compound_sets_are_refused(images):
     graded = rs.load("phantom:brain?n=48&anomalies=0.4&seed=0", task="multiclass")
     with pytest.raises(OptionError, match="name the normal classes"):
         rs.train(graded, "logistic", **QUICK)
+    with pytest.raises(OptionError, match="graded several classes"):
+        rs.make_bundle(SimpleNamespace(graded=True, path="runs/x"))
     with pytest.raises(OptionError, match="several images and a table"):
         rs.train(images, "svm", representation="cases")

@@ -303,14 +303,14 @@ def make_bundle(
     RunError
         If the run cannot be used.
     """
+    if run.graded:
+        raise OptionError(f"a bundle tells normal from anomalous, and {run.path} graded several classes")
     settings, rates = run.settings, parse_refer(refer)
     known = {each["id"]: each for each in settings["recipes"] if each["representation"] != "chosen"}
     wanted = recipe or favourite(run)
     if wanted not in known or wanted in run.failed_recipes:
         raise OptionError(f"{run.path} has no recipe {wanted!r} to train; there are: {', '.join(known)}")
     protocol, seen = settings["protocol"], settings["store"]
-    if run.graded:
-        raise OptionError("a bundle tells normal from anomalous, and this run graded several classes")
     data = settings["data"]
     images = images if images is not None else load(data["name"], normal=data["normal"])
     options = ("repeats", "inner_folds", "tune", "seed", "groups", "calibration", "prevalence")
