@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -178,7 +179,7 @@ def test_a_rule_of_the_bundle_may_refer_an_image(changed, pictures, monkeypatch)
             assert seen.features.shape == (8,)
             return ("refer", "it is too dark") if measured < self.least else None
 
-    monkeypatch.setitem(DECIDERS, "dark", Dark)
+    monkeypatch.setitem(DECIDERS._own, "dark", SimpleNamespace(load=lambda: Dark))
     folder = changed(deciders=[{"kind": "dark", "least": 1.0}])
     black, normal = Predictor(folder).predict([np.zeros((30, 30), np.uint8), pictures / "0.png"])
     assert (black.decision, black.reason) == ("refer", "it is too dark")

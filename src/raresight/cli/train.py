@@ -64,6 +64,13 @@ def train(
     neutralise: Annotated[
         str | None, typer.Option(help="Made the same for every image: border,background,aspect,intensity.")
     ] = None,
+    refer: Annotated[
+        str | None,
+        typer.Option(
+            help="Refer what is unlike the training images (novelty), or of which not one class alone is "
+            "plausible (conformal=0.05: the error rate); comma-separated."
+        ),
+    ] = None,
     max_megapixels: Annotated[float, typer.Option(help="Refuse larger images.")] = 100,
     include_examples: Annotated[
         bool, typer.Option("--include-examples", help="Put some training images into the bundle.")
@@ -100,7 +107,7 @@ def train(
     )
     for note in images.notes:
         say(note)
-    watched: dict[str, Any] = {"device": device.value, "progress": bars, "say": say}
+    watched: dict[str, Any] = {"refer": names(refer), "device": device.value, "progress": bars, "say": say}
     if told is not None:
         made = bundle.make_bundle(told, images, recipe, **watched)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from raresight.deploy.graph import check_exportable, check_graphs, run_graphs, s
 from raresight.deploy.heat_graph import HeatGraph, heat_graph
 from raresight.deploy.judged import Judged, code_hash, judged_by_run, judged_inside
 from raresight.deploy.prediction import made_up
+from raresight.deploy.refer import learn_rules, parse_refer
 from raresight.deploy.reference import reference
 from raresight.errors import OptionError
 from raresight.evidence.names import data_title
@@ -51,10 +52,13 @@ class Bundle:
     refit : Refit
     judged : Judged or None
         None where its images hold too few anomalies to say anything.
+    refer : dict of str to float
+        By which rules it refers images, see `raresight.deploy.refer.parse_refer`.
     """
 
     refit: Refit
     judged: Judged | None
+    refer: dict[str, float] = field(default_factory=dict)
 
     def save(self, folder: Path | str, *, include_examples: bool = False, replace: bool = False) -> Path:
         """Write the bundle's folder, whole or not at all.
@@ -143,7 +147,7 @@ class Bundle:
             "score_shift": fitted.shift,
             "thresholds": self.refit.thresholds,
             "calibration": self._calibration(),
-            "deciders": [],
+            "deciders": learn_rules(self.refit, self.refer),
             "self_test": {"score": self_test},
             "data": {
                 "name": data_title(manifest.name),
@@ -201,6 +205,7 @@ def train(
     resize: str = "letterbox",
     preprocess: str | None = None,
     neutralise: Sequence[str] = (),
+    refer: Sequence[str] = (),
     device: str = "auto",
     command: str | None = None,
     progress: Progress = silent,
@@ -222,6 +227,8 @@ def train(
     inner_folds, tune, seed, groups, calibration, thresholds, prevalence, size, resize, preprocess, \
 neutralise, device, command, progress, say
         See `raresight.compare`.
+    refer : sequence of str
+        By which rules images are referred, see `raresight.deploy.refer`: ``"novelty"``, ``"conformal=0.05"``.
 
     Returns
     -------
@@ -237,6 +244,7 @@ neutralise, device, command, progress, say
     if more:
         raise OptionError("a bundle holds one recipe; name one representation")
     check_exportable(recipe)
+    rates = parse_refer(refer)
     for notice in recipe_notices([recipe], [balance]):
         say(notice)
     fitted = refit(
@@ -259,7 +267,7 @@ neutralise, device, command, progress, say
         command=command,
         progress=progress,
     )
-    return Bundle(fitted, judged_inside(fitted))
+    return Bundle(fitted, judged_inside(fitted), rates)
 
 
 def make_bundle(
@@ -267,6 +275,7 @@ def make_bundle(
     images: Manifest | None = None,
     recipe: str | None = None,
     *,
+    refer: Sequence[str] = (),
     device: str = "auto",
     progress: Progress = silent,
     say: Say = unsaid,
@@ -280,6 +289,8 @@ def make_bundle(
         The run's set; by default it is loaded from where the run found it.
     recipe : str, optional
         Its id; by default the one with the best mean inner AUROC, a choice that looks at no test row.
+    refer : sequence of str
+        See `train`.
     device, progress, say
         See `raresight.compare`.
 
@@ -294,7 +305,7 @@ def make_bundle(
     """
     if run.graded:
         raise OptionError(f"a bundle tells normal from anomalous, and {run.path} graded several classes")
-    settings = run.settings
+    settings, rates = run.settings, parse_refer(refer)
     known = {each["id"]: each for each in settings["recipes"] if each["representation"] != "chosen"}
     wanted = recipe or favourite(run)
     if wanted not in known or wanted in run.failed_recipes:
@@ -321,7 +332,7 @@ def make_bundle(
         device=device,
         progress=progress,
     )
-    return Bundle(fitted, judged_by_run(run, wanted, named=recipe is not None))
+    return Bundle(fitted, judged_by_run(run, wanted, named=recipe is not None), rates)
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -13,8 +13,14 @@ from raresight.report.card import model_card
 
 INTENDED = [
     "Research. Not a medical device; not for decisions about patients without a person who looks too.",
-    "Only for images like those that it was trained on; it does not know by itself what is unlike them.",
+    "Only for images like those that it was trained on.",
 ]
+UNAWARE = "It does not know by itself what is unlike them: train it with --refer novelty."
+RULES = {
+    "novelty": "What is unlike the training images is referred to a person.",
+    "conformal": "An image of which not one class alone is plausible is referred to a person; "
+    "thresholds have no say.",
+}
 
 
 def bundle_card(facts: Mapping[str, Any], judged: Judged | None, refit: Refit) -> str:
@@ -29,7 +35,7 @@ def bundle_card(facts: Mapping[str, Any], judged: Judged | None, refit: Refit) -
     """
     sections = {
         "Model": _model(facts, refit),
-        "Intended use": INTENDED,
+        "Intended use": [*INTENDED, *([] if _aware(facts) else [UNAWARE])],
         "Input": _input(facts),
         "Decisions": _decisions(facts),
     }
@@ -71,9 +77,14 @@ def _input(facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _aware(facts: Mapping[str, Any]) -> bool:
+    return any(rule["kind"] == "novelty" for rule in facts["deciders"])
+
+
 def _decisions(facts: Mapping[str, Any]) -> list[str]:
     cuts = ", ".join(f"{rule_title(rule)} {value:.4g}" for rule, value in facts["thresholds"].items())
     found = [f"An image is called anomalous from a threshold on: {cuts}."]
+    found += [RULES[rule["kind"]] for rule in facts["deciders"]]
     calibration = facts["calibration"]
     if calibration is None:
         return [*found, "There are no probabilities."]

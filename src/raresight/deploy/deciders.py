@@ -7,13 +7,14 @@ leave it to the next rule and at last to the threshold. It runs with numpy alone
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from raresight.errors import BundleError
+from raresight.registry import Entry, Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,21 @@ class Decider(Protocol):
         ...
 
 
-DECIDERS: dict[str, Callable[[Mapping[str, Any]], Decider]] = {}
+DECIDERS = Registry(
+    "decider",
+    {
+        "novelty": Entry(
+            "raresight.deploy.rules:NoveltyRule",
+            "refers what is unlike the training images",
+            "Bates et al. 2023",
+        ),
+        "conformal": Entry(
+            "raresight.deploy.rules:ConformalRule",
+            "answers where one class alone is plausible, with a guaranteed error rate",
+            "Vovk et al. 2005",
+        ),
+    },
+)
 """Kind → what opens a rule of this kind from its numbers."""
 
 
@@ -71,5 +86,5 @@ def open_deciders(settings: Iterable[Mapping[str, Any]]) -> list[Decider]:
             raise BundleError(
                 f"the bundle has a rule {kind!r} that is unknown here; install a newer raresight"
             )
-        found.append(DECIDERS[kind](each))
+        found.append(DECIDERS[kind].load()(each))
     return found
