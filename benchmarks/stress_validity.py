@@ -42,9 +42,9 @@ def robustness(studies: int) -> list[dict]:
         found.append(
             {
                 "n": n,
-                "inside": inside / studies / 2,
-                "wrong": wrong / studies / 2,
-                "equivalent": equal / studies / 2,
+                "inside": inside / studies,
+                "wrong": wrong / studies,
+                "equivalent": equal / studies,
             }
         )
     return found
