@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.ndimage import maximum_filter
 
 import raresight as rs
 from raresight.cli.app import app
@@ -52,13 +53,11 @@ def test_any_head_on_the_embedding_is_asked_what_each_cell_adds(store, model):
     expected = np.zeros(49)
     for share in SHARES:
         without = normal.mean(axis=1) + share * (own.sum(axis=1) - own.T)
-        low, high = (
+        rows = np.vstack([without, without + own.T])
+        scores = fitted.detector.decision_function(
             rows if fitted.scaler is None else fitted.scaler.transform(rows)
-            for rows in (without, without + own.T)
         )
-        expected += (fitted.detector.decision_function(high) - fitted.detector.decision_function(low)) / len(
-            SHARES
-        )
+        expected += (scores[49:] - scores[:49]) / len(SHARES)
     assert np.abs(found.ravel() - expected).max() < (0.05 if model[0] == "r" else 1e-3)  # a vote of thirty
     assert np.corrcoef(found.ravel(), expected)[0, 1] > 0.95
 
@@ -70,8 +69,10 @@ def test_the_heat_is_on_the_lesion():
     new = np.arange(40, 60)[store.manifest.y[40:] == 1]
     heats = run_heat(heat_graph(fitted, store).content, np.asarray(store.pixels[new]))
     cells = reduced_masks(store, 224)[new].reshape(len(new), 7, 32, 7, 32).any(axis=(2, 4))
+    beside = np.stack([maximum_filter(one, 3) for one in cells])  # a cell sees far beyond its own pixels
     hottest = heats.reshape(len(new), -1).argmax(axis=1)
-    assert cells.reshape(len(new), -1)[np.arange(len(new)), hottest].mean() > 0.75
+    assert beside.mean() < 0.4
+    assert beside.reshape(len(new), -1)[np.arange(len(new)), hottest].mean() > 0.7
 
 
 def test_pixels_and_components_have_no_map(store):
