@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def stress(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Folder, manifest, .npz, or phantom:brain.")],
+    data: Annotated[
+        str, typer.Argument(metavar="[BUNDLE] DATA", help="Folder, manifest, .npz, or phantom:brain.")
+    ],
+    other: Annotated[
+        str | None, typer.Argument(metavar="", help="DATA, where a bundle is named before it.", hidden=True)
+    ] = None,
     models: Annotated[str, typer.Option(help="Detectors, comma-separated.")] = "svm",
     balance: Annotated[str, typer.Option(help="Samplers, comma-separated.")] = "none,smote",
     representation: Annotated[
@@ -67,44 +72,54 @@ def stress(
     out: Annotated[Path | None, typer.Option(help="The folder; by default runs/stress-<hash>.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Find out what breaks recipes: corrupted images, another site, another prevalence; resumable."""
+    """Find out what breaks recipes: corrupted images, another site, another prevalence; resumable.
+
+    With BUNDLE DATA the bundle is stressed on labelled images that it has not learned from; options about
+    training are not looked at then.
+    """
     from raresight.cli.console import bars, say
     from raresight.images.external import load_external
     from raresight.images.load import load
     from raresight.spec import split_specs
     from raresight.stress.runner import stress_recipes
 
-    images = load(data, normal=_names(normal), anomaly=_names(anomaly), group=group)
-    other = None
-    if external is not None:
-        other = load_external(external, images, normal=_names(external_normal))
-    for note in (*images.notes, *(() if other is None else other.notes)):
+    images = load(other or data, normal=_names(normal), anomaly=_names(anomaly), group=group)
+    elsewhere = None if external is None else load_external(external, images, normal=_names(external_normal))
+    for note in (*images.notes, *(() if elsewhere is None else elsewhere.notes)):
         say(note)
+    shared: dict[str, Any] = {
+        "corruptions": _names(corruptions) or None,
+        "severities": _numbers(severities),
+        "most": most,
+        "cost": cost,
+        "seed": seed,
+        "groups": groups,
+        "out": out,
+        "command": shlex.join(["raresight", *sys.argv[1:]]),
+        "progress": bars,
+    }
+    if other is not None:
+        from raresight.deploy.stressed import stress_bundle
+
+        finish(stress_bundle(data, images, **shared), as_json)
+        return
     found = stress_recipes(
         images,
         split_specs(models),
         split_specs(balance),
-        corruptions=_names(corruptions) or None,
-        severities=_numbers(severities),
-        most=most,
-        cost=cost,
+        **shared,
         representation=None if representation is None else split_specs(representation),
-        external=other,
+        external=elsewhere,
         by=_names(by),
         folds=folds,
         repeats=repeats,
         inner_folds=inner_folds,
         imbalance=imbalance,
-        seed=seed,
-        groups=groups,
         size=size,
         resize=resize.value,
         preprocess=preprocess,
         device=device.value,
         workers=workers,
-        out=out,
-        command=shlex.join(["raresight", *sys.argv[1:]]),
-        progress=bars,
         say=say,
     )
     finish(found, as_json)

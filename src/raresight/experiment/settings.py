@@ -47,11 +47,9 @@ def run_settings(
     dict
         What ``run.json`` holds.
     """
-    manifest, groups = store.manifest, grouping.names
-    manifest_hash = content_hash(manifest.files, manifest.labels.tolist(), groups.tolist(), manifest.normal)
+    manifest, data = store.manifest, data_settings(store.manifest, grouping)
     parts = [r.settings() for r in recipes]
-    counts = manifest.table["label"].value_counts()
-    identity = [store.key, manifest_hash, parts, protocol.settings(), recipes[0].device]
+    identity = [store.key, data["manifest_hash"], parts, protocol.settings(), recipes[0].device]
     if manifest.order:
         identity.append(manifest.classes)
     if protocol.split == "published":
@@ -63,16 +61,7 @@ def run_settings(
         "identity": content_hash(*identity),
         "command": command,
         "task": manifest.task,
-        "data": {
-            "name": manifest.name,
-            "images": len(manifest),
-            "rejected": len(manifest.rejected),
-            **grouping.facts(manifest),
-            "classes": {label: int(counts[label]) for label in manifest.classes},
-            "normal": list(manifest.normal),
-            **_order(manifest),
-            "manifest_hash": manifest_hash,
-        },
+        "data": data,
         "recipes": parts,
         "protocol": protocol.settings(),
         "published_split": _published(split) if protocol.split == "published" else None,
@@ -86,6 +75,22 @@ def run_settings(
             **store.preprocess.settings(),
         },
         "versions": _versions(),
+    }
+
+
+def data_settings(manifest: Manifest, grouping: Grouping) -> dict[str, Any]:
+    """Write down what was found in a set: ``data`` of ``run.json``."""
+    counts = manifest.table["label"].value_counts()
+    groups = grouping.names.tolist()
+    return {
+        "name": manifest.name,
+        "images": len(manifest),
+        "rejected": len(manifest.rejected),
+        **grouping.facts(manifest),
+        "classes": {label: int(counts[label]) for label in manifest.classes},
+        "normal": list(manifest.normal),
+        **_order(manifest),
+        "manifest_hash": content_hash(manifest.files, manifest.labels.tolist(), groups, manifest.normal),
     }
 
 

@@ -100,7 +100,7 @@ def stress_recipes(
         As `raresight.compare` does; also if a corruption or severity is unknown, or a case has several
         images.
     """
-    _check(images, most, cost)
+    check_stressed(images, most, cost)
     chosen = corruptions or default_corruptions(options.get("preprocess"))
     conditions = conditions_of(chosen, severities)
     options["thresholds"] = tuple(dict.fromkeys([*options.get("thresholds", DEFAULT_RULES), KEPT_RULE]))
@@ -124,7 +124,13 @@ def stress_recipes(
     return Stress(path)
 
 
-def _check(images: Manifest, most: int, cost: float) -> None:
+def check_stressed(images: Manifest, most: int, cost: float) -> None:
+    """Refuse what stress cannot do.
+
+    Raises
+    ------
+    OptionError
+    """
     if images.task == "multiclass":
         raise OptionError("stress judges normal against anomalous; name the normal classes with --normal")
     if images.modalities:
