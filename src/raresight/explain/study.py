@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from raresight.errors import DataError, OptionError
+from raresight.evidence.format import decimal
 from raresight.experiment.inner import fit_with_inner
 from raresight.experiment.protocol import task_seed
 from raresight.experiment.recipe import FittedRecipe
@@ -140,8 +141,8 @@ def _measured_sentence(measures: dict[str, Measures]) -> str:
     return (
         f"On {own.images} anomalous test images with masks the map's highest point lies on the lesion in "
         f"{own.pointing:.0%} (the best map that knows nothing, {null[1]}: {null[0]:.0%}); AUPRO "
-        f"{own.aupro:.2f} (chance .15), pixel AUPRC {own.auprc:.2f} (chance {chance:.2f}), "
-        f"IoU at the best threshold {own.iou:.2f}."
+        f"{decimal(own.aupro, 2)} (chance .15), pixel AUPRC {decimal(own.auprc, 2)} "
+        f"(chance {decimal(chance, 2)}), IoU at the best threshold {decimal(own.iou, 2)}."
     )
 
 
