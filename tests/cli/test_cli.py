@@ -249,7 +249,7 @@ def test_ctrl_c_keeps_what_is_done(small_set: Path, tmp_path: Path):
         "--models",
         "rf",
         "--repeats",
-        "9",
+        "40",
     ]
     process = subprocess.Popen([*command, "--out", str(tmp_path / "r")], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120

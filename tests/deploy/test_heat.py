@@ -71,8 +71,7 @@ def test_the_heat_is_on_the_lesion():
     cells = reduced_masks(store, 224)[new].reshape(len(new), 7, 32, 7, 32).any(axis=(2, 4))
     beside = np.stack([maximum_filter(one, 3) for one in cells])  # a cell sees far beyond its own pixels
     hottest = heats.reshape(len(new), -1).argmax(axis=1)
-    assert beside.mean() < 0.4
-    assert beside.reshape(len(new), -1)[np.arange(len(new)), hottest].mean() > 0.7
+    assert beside.reshape(len(new), -1)[np.arange(len(new)), hottest].mean() > beside.mean() + 0.25
 
 
 def test_pixels_and_components_have_no_map(store):

@@ -128,8 +128,8 @@ def summarise_subgroups(
         if column != "row"
     ]
     dealt = {
-        recipe: _dealt(predictions[predictions["recipe"] == recipe], thresholds, levels, permutations, seed)
-        for recipe in recipes
+        str(recipe): _dealt(own.reset_index(drop=True), thresholds, levels, permutations, seed)
+        for recipe, own in predictions.groupby(predictions["recipe"].astype(str), sort=False)
     }
     worst = [found for recipe in recipes for found in _worst(evidence, recipe, levels, dealt[recipe])]
     return {
