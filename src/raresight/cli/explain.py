@@ -16,7 +16,11 @@ def explain(
     method: Annotated[
         str, typer.Option(help="How: auto, integrated-maps, occlusion…; see raresight list explanations.")
     ] = "auto",
-    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("explained"),
+    out: Annotated[Path | None, typer.Option(help="The folder to write; by default explained.")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="A run on the same set: kept in its folder, and shown in its report."),
+    ] = None,
     n: Annotated[int, typer.Option(help="Test images to show, half of them anomalous.")] = 12,
     balance: Annotated[str, typer.Option(help="The sampler.")] = "none",
     representation: Annotated[
@@ -50,13 +54,18 @@ def explain(
 ) -> None:
     """Show where a detector looks, what an image resembles, and how well the maps find lesions."""
     from raresight.cli.console import bars, print_json, say
+    from raresight.experiment.run import Run
     from raresight.explain.study import explain_set
     from raresight.images.load import load
+    from raresight.report import write_report
     from raresight.report.explained import write_study
+    from raresight.report.kept_explanations import explained_folder
 
     images = load(data, normal=_names(normal), anomaly=_names(anomaly), group=group)
     for note in images.notes:
         say(note)
+    if run is not None:
+        _check_run(run, out, images.name)
     study = explain_set(
         images,
         model,
@@ -76,13 +85,34 @@ def explain(
     )
     for note in study.notes:
         say(note)
-    folder = write_study(study, out)
+    if run is not None:
+        folder = write_study(study, explained_folder(run, study.fitted.recipe.id))
+        say(f"report: {write_report(Run(run))}")
+    else:
+        folder = write_study(study, out or Path("explained"))
     if as_json:
         print_json({"folder": str(folder), **study.as_dict()})
         return
     for sentence in study.sentences():
         print(sentence)
     print(f"sheet: {folder / 'sheet.jpg'}")
+
+
+def _check_run(run: Path, out: Path | None, name: str) -> None:
+    """Refuse a run on another set, before anything is trained.
+
+    Raises
+    ------
+    OptionError
+    """
+    from raresight.errors import OptionError
+    from raresight.experiment.run import Run
+
+    if out is not None:
+        raise OptionError("--run keeps the sheet in the run's folder; leave out --out, or --run")
+    theirs = Run(run).settings["data"]["name"]
+    if theirs != name:
+        raise OptionError(f"{run} is a run on {theirs}, and {name} is to be explained; leave out --run")
 
 
 def _names(text: str | None) -> list[str]:

@@ -14,6 +14,7 @@ from raresight.report.card import model_card
 from raresight.report.checklists import CHECKLISTS, fill, run_facts
 from raresight.report.doubt import doubt_context
 from raresight.report.figures import SHOWN, Material
+from raresight.report.kept_explanations import explained_context
 from raresight.report.methods import methods, ratio_text
 from raresight.report.page import count
 from raresight.report.protocol import protocol_context
@@ -65,6 +66,7 @@ def gather(run: Reported) -> tuple[dict[str, Any], Material]:
         **protocol_context(metrics, settings),
         "subgroups": subgroups_context(metrics.get("subgroups"), called),
         "doubt": doubt_context(run, material),
+        "explained": explained_context(run.path),
         "published": published,
         "published_source": SOURCE,
         "published_sentence": _published_sentence(published),

@@ -58,6 +58,7 @@ def gather_graded(run: Reported) -> tuple[dict[str, Any], Material]:
         "per_class": PER_CLASS,
         "facts": _facts(settings, recipes),
         "order": data.get("order", []),
+        "explained": [],
         "doubt": without_doubt(
             "answers by class-conditional error rates are about one score, normal against anomalous"
         ),
