@@ -251,7 +251,13 @@ def test_ctrl_c_keeps_what_is_done(small_set: Path, tmp_path: Path):
         "--repeats",
         "40",
     ]
-    process = subprocess.Popen([*command, "--out", str(tmp_path / "r")], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path / "r")],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell's background job, as these tests may be, ignores Ctrl-C, and so do its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     while not list((tmp_path / "r" / "predictions").glob("*.parquet")) and time.monotonic() < deadline:
         time.sleep(0.05)
