@@ -194,7 +194,7 @@ def write(table: dict, made: dict) -> None:
             for name in SETS:
                 failed = made[name].get(detector, {}).get("failed")
                 found = estimate(table.get(detector, {}).get(name, {}).get(metric))
-                cells.append(f"– ({failed.partition(': ')[2] or failed})" if failed else found)
+                cells.append(f"– ({why(failed)})" if failed else found)
             lines.append(f"| {detector} | " + " | ".join(cells) + " |")
     lines += [
         "",
@@ -215,6 +215,11 @@ def write(table: dict, made: dict) -> None:
             f"| {detector} | {found['fit']:.1f} | {1000 * found['score']:.1f} | {found['memory'] / 1e9:.2f} | {verdict} |"
         )
     (HERE / "detectors.md").write_text("\n".join(lines) + "\n")
+
+
+def why(failed: str) -> str:
+    """Shorten the reason why a cell is empty."""
+    return "no masks" if "has no masks" in failed else failed.partition(": ")[2] or failed
 
 
 def floor_reached(row: dict[str, dict], floor: float | None) -> str:
