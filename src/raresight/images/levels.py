@@ -1,4 +1,4 @@
-"""Order statistics of an image's levels, from their counts: as numpy computes them, in a fraction of the time."""
+"""Order statistics of an image's levels from their counts: as numpy has them, in a fraction of the time."""
 
 from __future__ import annotations
 
