@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from raresight.errors import OptionError, RunError
+from raresight.experiment.carry import carry_out
 from raresight.experiment.run import REMEDY, Run, locked
-from raresight.experiment.runner import Work, carry_out, plan_work
+from raresight.experiment.work import Work, plan_work
 from raresight.images.cache import content_hash, disk_errors, new_file
 from raresight.images.manifest import Manifest
 from raresight.progress import Progress, Say, silent, unsaid
