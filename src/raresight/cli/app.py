@@ -18,6 +18,7 @@ from raresight.cli import (
     listing,
     predict,
     report,
+    runs,
     stress,
     synthesise,
     train,
@@ -57,6 +58,7 @@ app.command("explain")(explain.explain)
 app.command("synthesise")(synthesise.synthesise)
 app.command("judge")(judge.judge)
 app.command("report")(report.report)
+app.command("runs")(runs.runs)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("stress")(stress.stress)

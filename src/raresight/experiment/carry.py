@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +46,9 @@ def carry_out(
         if waiting or leaky:
             for weighed in ("metrics.json", "verdicts.json"):
                 (path / weighed).unlink(missing_ok=True)
+            start = time.perf_counter()
             prepare_spaces(store, [*waiting, *leaky], progress)
+            run.spend("prepare", time.perf_counter() - start)
         if waiting:
             if work.external is not None:
                 prepare_spaces(work.external.store, waiting, progress, distances=False)

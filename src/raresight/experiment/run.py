@@ -139,6 +139,19 @@ class Run:
             )
         return found
 
+    def spend(self, stage: str, seconds: float) -> None:
+        """Add to what a stage has taken, over all calls that worked in this run; see `spent`."""
+        spent = self.spent
+        with disk_errors(self.path, REMEDY):
+            _write_json(self.path / "stages.json", {**spent, stage: spent.get(stage, 0.0) + seconds})
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """Seconds by stage of what all tasks share, such as ``prepare``: representations and distances."""
+        path = self.path / "stages.json"
+        found: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
+        return found
+
     def has_leaky(self, task: LeakyTask) -> bool:
         """Tell whether a task of the leaky twin is finished."""
         return (self.path / "leaky" / f"{task_name(*task.key)}.parquet").is_file()
@@ -341,6 +354,20 @@ def locked(path: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise RunError(f"another process is working in {path}; wait for it to end") from error
         yield
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether a process is working in a run's folder."""
+    try:
+        stream = (path / "run.lock").open()
+    except OSError:
+        return False
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def task_name(recipe: str, repeat: int, fold: int) -> str:
