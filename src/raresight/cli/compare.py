@@ -133,6 +133,9 @@ def compare(
         Device, typer.Option(help="Where networks compute; auto: a GPU if there is one.")
     ] = Device.auto,
     workers: Annotated[int | None, typer.Option(help="Worker processes; by default one a core.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="A Dask cluster to compute on, such as tcp://host:8786.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/<hash>.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
@@ -191,6 +194,7 @@ def compare(
         "neutralise": _names(neutralise),
         "device": device.value,
         "workers": workers,
+        "scheduler": scheduler,
         "out": out,
         "command": shlex.join(["raresight", *sys.argv[1:]]),
         "progress": bars,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from raresight.errors import RunError
+from raresight.errors import MissingExtraError, RunError
 from raresight.experiment.balancing import prepare_gram
 from raresight.experiment.leaky import LeakyTask, run_leaky
 from raresight.experiment.run import Run, locked, open_run
@@ -29,8 +29,21 @@ def carry_out(
     say: Say = unsaid,
     *,
     weigh: bool = True,
+    scheduler: Any = None,
 ) -> Run:
     """Do what is not done yet in a run's folder, and weigh the evidence if that is wanted at once.
+
+    Parameters
+    ----------
+    work : Work
+    path : Path
+    workers : int
+        Worker processes on this machine.
+    progress, say
+        See `raresight.compare`.
+    weigh : bool
+    scheduler : str or distributed.Client, optional
+        A Dask cluster that computes in the workers' place, see `raresight.experiment.cluster`.
 
     Raises
     ------
@@ -52,7 +65,7 @@ def carry_out(
         if waiting:
             if work.external is not None:
                 prepare_spaces(work.external.store, waiting, progress, distances=False)
-            _work(waiting, work, run, workers, progress)
+            _work(waiting, work, run, workers, progress, scheduler)
             for sentence in run.failure_sentences:
                 say(f"warning: {sentence}")
             if weigh and {task.recipe.id for task in work.tasks} <= run.failed_recipes:
@@ -95,7 +108,9 @@ def prepare_spaces(
         prepare_gram(store, recipe.balance, recipe.representation)
 
 
-def _work(tasks: Sequence[Task], work: Work, run: Run, workers: int, progress: Progress) -> None:
+def _work(
+    tasks: Sequence[Task], work: Work, run: Run, workers: int, progress: Progress, scheduler: Any
+) -> None:
     # Networks take longest: begun first, they don't leave the other cores idle at the end.
     tasks = sorted(tasks, key=lambda task: not task.recipe.network)
     external = work.external
@@ -103,7 +118,7 @@ def _work(tasks: Sequence[Task], work: Work, run: Run, workers: int, progress: P
         external = replace(external, store=_light(external.store))
     calls = [(task, _light(work.store), work.grouping.names, work.protocol, external) for task in tasks]
     with progress("training and testing", len(tasks)) as tick:
-        run_tasks(try_task, calls, run, workers, tick)
+        run_tasks(try_task, calls, run, workers, tick, scheduler)
 
 
 def run_tasks(
@@ -112,6 +127,7 @@ def run_tasks(
     run: Run,
     workers: int,
     tick: Callable[[int], None],
+    scheduler: Any = None,
 ) -> None:
     """Carry tasks out in worker processes and keep each one's result, or why it failed.
 
@@ -126,11 +142,17 @@ def run_tasks(
     workers : int
     tick : callable
         Told of each task that ended.
+    scheduler : str or distributed.Client, optional
+        See `carry_out`.
     """
     tasks: list[Task] = [call[0] for call in calls]
     failed: list[tuple[Task, Failure]] = []
     run.write_failed(failed)
-    for number, result in run_in_workers(function, calls, min(workers, len(tasks))):
+    if scheduler is None:
+        results = run_in_workers(function, calls, min(workers, len(tasks)))
+    else:
+        results = _on_cluster(scheduler, function, calls)
+    for number, result in results:
         if isinstance(result, Lost):
             result = Failure(result.reason)
         if isinstance(result, Failure):
@@ -139,6 +161,19 @@ def run_tasks(
         else:
             run.write(tasks[number], result)
         tick(1)
+
+
+def _on_cluster(
+    scheduler: Any, function: Callable[..., Result | Failure], calls: Sequence[tuple[Any, ...]]
+) -> Iterator[tuple[int, Any]]:
+    try:
+        from raresight.experiment.cluster import run_on_cluster
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("--scheduler needs Dask: pip install 'raresight[cluster]'") from error
+    _, store, *_, other = calls[0]
+    stores = [store] if other is None else [store, other.store]
+    resources = [{"GPU": 1.0} if call[0].recipe.device == "cuda" else {} for call in calls]
+    return run_on_cluster(scheduler, function, calls, stores, resources)
 
 
 def _leak(tasks: Sequence[LeakyTask], work: Work, run: Run, workers: int, progress: Progress) -> None:

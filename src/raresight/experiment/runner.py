@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from raresight.evidence.thresholds import DEFAULT_RULES
 from raresight.experiment.carry import carry_out
@@ -42,6 +43,7 @@ def compare(
     device: str = "auto",
     by: Sequence[str] = (),
     workers: int | None = None,
+    scheduler: Any = None,
     out: str | Path | None = None,
     command: str | None = None,
     progress: Progress = silent,
@@ -87,6 +89,9 @@ prevalence, split
         subgroup each image belongs to, and nothing else of the columns.
     workers : int, optional
         Worker processes; as many as there are cores. The result does not depend on it.
+    scheduler : str or distributed.Client, optional
+        A Dask cluster that computes in their place: an address, or a client, for instance of a
+        dask-jobqueue or dask-kubernetes cluster. Needs the extra ``cluster``.
     out : path, optional
         The run's folder; by default ``runs/<hash of manifest and settings>``.
     command : str, optional
@@ -137,4 +142,4 @@ prevalence, split
     )
     work.tell(say)
     path = Path(out) if out is not None else Path("runs") / work.identity[:12]
-    return carry_out(work, path, workers or os.cpu_count() or 1, progress, say)
+    return carry_out(work, path, workers or os.cpu_count() or 1, progress, say, scheduler=scheduler)
