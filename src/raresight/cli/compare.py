@@ -71,7 +71,7 @@ def compare(
     ] = None,
     folds: Annotated[int, typer.Option(help="Outer folds.")] = 5,
     repeats: Annotated[int, typer.Option(help="Repeats of the outer folds.")] = 1,
-    inner_folds: Annotated[int, typer.Option(help="Folds inside the training rows.")] = 3,
+    inner_folds: Annotated[int, typer.Option(help="Folds inside the training rows, or 0 for none.")] = 3,
     tune: Annotated[int, typer.Option(help="Settings to try for each recipe; 0: the defaults.")] = 0,
     imbalance: Annotated[
         str | None,
