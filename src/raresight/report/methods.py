@@ -99,12 +99,13 @@ def _protocol(protocol: Mapping[str, Any]) -> str:
         """
     learned = f"""
         samplers, probabilities and learned thresholds were fitted on training rows only; the last two on
-        {protocol["inner_folds"]} inner folds (networks: one inner split), which groups did not straddle either
+        {protocol["inner_folds"]} inner folds (networks: one inner split), which groups did not straddle
+        either
     """
     if protocol["inner_folds"] == 0:
         learned = """
-            and samplers were fitted on training rows only; thresholds and probabilities are the detectors' own,
-            learned from nothing
+            and samplers were fitted on training rows only; thresholds and probabilities are the
+            detectors' own, learned from nothing
         """
     text = f"""
         Every recipe was trained and tested {how.strip()} (groups: {protocol["groups"]};
