@@ -119,7 +119,9 @@ def measured(name: str, data: Path, scratch: Path) -> list[str]:
         models,
         balance,
         "--representation",
-        space,
+        "pixels",
+        "--size",
+        "96",
     )
     peer = theirs(plan, "--space", "pixels", "--samplers", balance, "--detectors", models)
     found.append(("pixels at 96, cold", own, peer))
