@@ -1,4 +1,4 @@
-"""Training cases that go with a bundle: where they lie, and their pictures only where the user asks for them."""
+"""Training cases that go with a bundle: where they lie, and their pictures only where the user asks."""
 
 from __future__ import annotations
 

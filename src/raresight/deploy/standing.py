@@ -15,8 +15,8 @@ def standing(score: float, scores: Mapping[str, Any]) -> dict[str, float | None]
     ----------
     score : float
     scores : mapping
-        ``scores`` of a bundle's ``reference.json``: ``normal`` and ``anomalous``, each with its number ``n`` and
-        evenly spaced ``quantiles`` from the least to the greatest score.
+        ``scores`` of a bundle's ``reference.json``: ``normal`` and ``anomalous``, each with its number ``n``
+        and evenly spaced ``quantiles`` from the least to the greatest score.
 
     Returns
     -------

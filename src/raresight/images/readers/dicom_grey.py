@@ -53,9 +53,8 @@ class Samples:
         values = stored if self.table is None else self.table.look_up(stored)
         top = 2**self.bits - 1
         counted = np.clip(values.astype(np.int32) + self.offset, 0, top)
-        pixels: Pixels = (top - counted if self.inverted else counted).astype(
-            np.uint8 if self.bits <= 8 else np.uint16
-        )
+        sample = top - counted if self.inverted else counted
+        pixels: Pixels = sample.astype(np.uint8) if self.bits <= 8 else sample.astype(np.uint16)
         low, high = self.window or self._range(pixels, stored)
         return View(pixels, False, low, high, self.slope, self.intercept)
 
@@ -97,7 +96,8 @@ def samples_of(dataset: Dataset, frame: int) -> Samples | None:
         slope, start = -slope, start + slope * (2**bits - 1)
     window = None
     if voi is not None:
-        window = tuple(sorted((value - start) / slope for value in voi.ends))
+        black, white = ((value - start) / slope for value in voi.ends)
+        window = (black, white)
     padding = number_of(dataset.get("PixelPaddingValue"))
     return Samples(bits, table, offset, inverted, slope, start, window, padding)
 
