@@ -105,8 +105,9 @@ def shown(predictor: Predictor, source: Source, frame: int, raw: Array) -> dict[
     -------
     dict
         ``width``, ``height``, ``channels``, ``bits``, ``data`` (base64 of row-major little-endian samples),
-        ``windowed``; ``window``: the samples ``low`` and ``high`` that are black and white at first, None where
-        all samples are shown; ``rescale``: ``slope`` and ``intercept`` from a sample to the file's own units.
+        ``windowed``; ``window``: the samples ``low`` and ``high`` that are black and white at first,
+        None where all samples are shown; ``rescale``: ``slope`` and ``intercept`` from a sample to the
+        file's own units.
     """
     view = read_view(source, frame, max_pixels=predictor.max_pixels)
     preprocess = predictor.facts.preprocess

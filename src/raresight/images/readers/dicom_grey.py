@@ -80,26 +80,23 @@ def samples_of(dataset: Dataset, frame: int) -> Samples | None:
     lut = find_in(layers, "ModalityLUTSequence")
     signed = dataset.get("PixelRepresentation") == 1
     table = table_of(lut[0], dataset, signed=signed) if lut else None
-    slope, intercept = (
-        number_of(find_in(layers, "RescaleSlope")),
-        number_of(find_in(layers, "RescaleIntercept")),
-    )
-    slope, intercept = (1.0, 0.0) if lut else (1.0 if slope is None else slope, intercept or 0.0)
+    given, start = (number_of(find_in(layers, name)) for name in ("RescaleSlope", "RescaleIntercept"))
+    slope, intercept = (1.0, 0.0) if lut else (1.0 if given is None else given, start or 0.0)
     bits = table.bits if table else int(dataset.get("BitsStored") or dataset.BitsAllocated)
     if slope == 0 or not 1 <= bits <= 16:
         return None
     offset = 2 ** (bits - 1) if signed and table is None else 0
     inverted = (dataset.get("PhotometricInterpretation") == "MONOCHROME1") != (slope < 0)
     # value = slope · (counted − offset) + intercept, and counted = top − sample where it is inverted
-    start = intercept - slope * offset
+    intercept -= slope * offset
     if inverted:
-        slope, start = -slope, start + slope * (2**bits - 1)
+        slope, intercept = -slope, intercept + slope * (2**bits - 1)
     window = None
     if voi is not None:
-        black, white = ((value - start) / slope for value in voi.ends)
-        window = (black, white)
+        low, high = sorted((value - intercept) / slope for value in voi.ends)
+        window = (low, high)
     padding = number_of(dataset.get("PixelPaddingValue"))
-    return Samples(bits, table, offset, inverted, slope, start, window, padding)
+    return Samples(bits, table, offset, inverted, slope, intercept, window, padding)
 
 
 def voi_of(layers: list[Dataset]) -> grayscale.Voi | None:
