@@ -13,7 +13,6 @@ from PIL import Image
 
 import raresight as rs
 from raresight.deploy.explained import Explainer
-from raresight.deploy.heat import overlay
 from raresight.deploy.service.app import create_app
 from raresight.deploy.service.settings import ServiceSettings
 from raresight.errors import ImageError
@@ -95,20 +94,6 @@ def test_large_images_are_shown_smaller(explainer):
     raw = np.zeros((1500, 900), np.uint8)
     raw[100:1400, 100:800] = 200
     assert explainer.explain("x", png(raw), 0, 0.0).rest["image"]["width"] == 1024
-
-
-def test_heat_is_between_the_bundles_low_and_high(explainer, pictures):
-    predictor = explainer.predictor
-    found = explainer.explain("x", (pictures / "1.png").read_bytes(), 0, 0.0).rest["heat"]
-    if not predictor.has_heat:
-        assert found is None
-        return
-    (plain,) = predictor.predict(pictures / "1.png", heat=True)
-    told = predictor.facts.explain
-    values = np.frombuffer(base64.b64decode(found["data"]), "u1").reshape(found["height"], found["width"])
-    expected = np.clip((plain.heat - told.low) / (told.high - told.low), 0, 1)
-    assert np.abs(values / 255 - expected).max() < 0.003
-    assert overlay(plain.pixels, plain.heat, told.low, told.high).shape[:2] == plain.pixels.shape[:2]
 
 
 def test_what_cannot_be_read_is_refused(explainer):

@@ -103,8 +103,8 @@ def test_what_is_placed_lies_where_preprocessing_puts_the_image(preset, neutrali
     image[12:50, 30:80] = 90
     image[20:30, 40:50] = 250
     preprocess = Preprocess(size=64, preset=preset, neutralise=neutralise)
-    same = preprocess.place(image, image)
-    np.testing.assert_array_equal(same, preprocess(image))
+    same, seen = preprocess.place(image, image), preprocess(image)
+    np.testing.assert_array_equal(same[seen > 0], seen[seen > 0])
     fine = preprocess.place(image, image, 256)
     centres = [np.argwhere(each > 200).mean(axis=0) / len(each) for each in (same, fine)]
     np.testing.assert_allclose(centres[0], centres[1], atol=0.02)
