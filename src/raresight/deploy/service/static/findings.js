@@ -124,7 +124,7 @@ function nearest(cases, model) {
     return make(
       "li",
       { class: kind },
-      one.image && /^data:image\/png;base64,/.test(one.image) ? make("img", { src: one.image, alt: words, loading: "lazy" }) : null,
+      one.image && /^data:image\/png;base64,/.test(one.image) ? make("img", { src: one.image, alt: words }) : null,
       make(
         "p",
         {},
