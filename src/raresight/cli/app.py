@@ -18,6 +18,7 @@ from raresight.cli import (
     listing,
     predict,
     report,
+    serve,
     stress,
     synthesise,
     train,
@@ -59,6 +60,7 @@ app.command("judge")(judge.judge)
 app.command("report")(report.report)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
+app.command("serve")(serve.serve)
 app.command("stress")(stress.stress)
 app.command("check-table")(check_table.check_table)
 app.command("list")(listing.list_registry)
