@@ -109,7 +109,7 @@ class Bundle:
         facts = self.facts({"score": names, "explain": explain}, self._self_test(graphs))
         _write_json(folder / FACTS, facts)
         refit = self.refit
-        described = reference(refit.fitted, refit.store, refit.inner)
+        described = reference(refit.fitted, refit.store, refit.inner, refit.groups)
         (folder / "reference.json").write_text(json.dumps(described, allow_nan=False))
         (folder / "model_card.md").write_text(bundle_card(facts, self.judged, refit))
         write_cases(folder, refit.fitted, refit.store, described["features"], pictures=include_examples)

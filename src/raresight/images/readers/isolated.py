@@ -17,6 +17,7 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from threading import Lock, Timer
 from typing import IO, Any
@@ -27,12 +28,21 @@ from numpy.typing import NDArray
 from raresight.errors import ImageError
 from raresight.images.readers.base import Source
 
-SECONDS = 120.0
-"""How long one image may take."""
+STARTING = 60.0
+"""Seconds that a helper may take until it is ready."""
+
+SECONDS = 4.0
+PIXELS_A_SECOND = 1_000_000
+"""How long one image may take: some seconds, and one more for so many pixels. GDCM needs a tenth of it."""
 
 
-def read_isolated(source: Source, frame: int, max_pixels: int, seconds: float = SECONDS) -> NDArray[Any]:
-    """Decode one DICOM frame's stored values in a helper; raises `ImageError`, also when that crashes."""
+def seconds_for(pixels: int) -> float:
+    """Give how long an image of so many pixels may take."""
+    return SECONDS + pixels / PIXELS_A_SECOND
+
+
+def read_isolated(source: Source, frame: int, max_pixels: int, seconds: float) -> NDArray[Any]:
+    """Decode a frame's stored values in a helper; raises `ImageError`, also when that crashes or is late."""
     helper = _POOL.take()
     try:
         pixels = helper.ask(source, frame, max_pixels, seconds)
@@ -58,6 +68,7 @@ class _Helper:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)},
         )
         self.works = True
+        self.ready = False
 
     def ask(self, source: Source, frame: int, max_pixels: int, seconds: float) -> NDArray[Any]:
         request = {"frame": frame, "max_pixels": max_pixels, "bytes": 0, "path": ""}
@@ -67,6 +78,8 @@ class _Helper:
         else:
             request["path"] = str(source.absolute())
         assert self.process.stdin and self.process.stdout
+        if not self.ready:
+            self._wait()
         watch = Timer(seconds, self.process.kill)
         watch.start()
         try:
@@ -84,6 +97,20 @@ class _Helper:
             raise ImageError(str(answer["reason"]))
         found: NDArray[Any] = np.frombuffer(pixels, answer["dtype"]).reshape(answer["shape"])
         return found
+
+    def _wait(self) -> None:
+        """Wait until it has imported what it needs: that is none of an image's time."""
+        assert self.process.stdout
+        watch = Timer(STARTING, self.process.kill)
+        watch.start()
+        try:
+            _receive(self.process.stdout, lambda head: 0)
+            self.ready = True
+        except (OSError, EOFError, ValueError) as error:
+            self.works = False
+            raise ImageError("the helper that decodes such data does not start") from error
+        finally:
+            watch.cancel()
 
     def close(self) -> None:
         for pipe in (self.process.stdin, self.process.stdout):
@@ -168,6 +195,10 @@ def _serve() -> None:
 
     incoming, outgoing = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what GDCM prints must not get among the answers
+    for name in ("pydicom.pixels.decoders", "gdcm"):
+        with suppress(ImportError):  # who asks has looked whether they are there
+            import_module(name)
+    _send(outgoing, {}, b"")
     while True:
         try:
             request, content = _receive(incoming, lambda head: head["bytes"])
