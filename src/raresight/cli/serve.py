@@ -62,10 +62,11 @@ def serve(
         batch=batch,
         wait=wait_ms / 1000,
         timeout=timeout,
+        drain_seconds=timeout + 5,
         token_file=token_file,
         state=state,
         watch=watch,
-        hosts=LOOPBACK_NAMES if token_file is None else None,
+        hosts=(*LOOPBACK_NAMES, host) if token_file is None else None,
     )
     run(
         settings,

@@ -13,6 +13,9 @@ from raresight.deploy.service.problems import MEDIA_TYPE, Problem
 HEADER_BYTES = 32_768
 """Of a request's line and headers, at most."""
 
+STALLED_SECONDS = 30.0
+"""How long a client may leave an answer unread before its connection is cut."""
+
 LINGER_SECONDS = 15.0
 """How long the rest of a body is read and thrown away once its request is answered."""
 
@@ -46,6 +49,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_header = True
         self._header_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, or send it away."""
@@ -56,8 +60,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._expect_within(self.seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the deadline."""
+        """Forget the deadlines."""
         self._expect_nothing()
+        self._resumed()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -93,6 +98,22 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.cycle.more_body and not self.transport.is_closing():
             self._expect_within(LINGER_SECONDS)
+
+    def pause_writing(self) -> None:
+        """Start the clock of a client that does not read."""
+        super().pause_writing()
+        self._resumed()
+        self._stalled = self.loop.call_later(STALLED_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Stop it."""
+        self._resumed()
+        super().resume_writing()
+
+    def _resumed(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""

@@ -71,7 +71,7 @@ class ServiceSettings:
     header_seconds: float = 10.0
     body_seconds: float = 10.0
     body_rate: int = 65_536
-    drain_seconds: float = 30.0
+    drain_seconds: float = 35.0
     token_file: Path | None = None
     state: Path | None = None
     watch: bool = False
