@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 from PIL import Image
 
 from raresight.deploy.service.app import create_app
@@ -141,3 +143,12 @@ def read_all(connection: socket.socket) -> bytes:
     while part := connection.recv(65536):
         found += part
     return found
+
+
+def allow_files(count: int) -> None:
+    """Raise this process's own limit on open files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        pytest.skip(f"this process may open {hard} files, and the test needs {count}")
+    if soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))

@@ -16,6 +16,9 @@ HEADER_BYTES = 32_768
 STALLED_SECONDS = 30.0
 """How long a client may leave an answer unread before its connection is cut."""
 
+REFUSED_SECONDS = 1.0
+"""How long a client whose request was refused may go on sending."""
+
 LINGER_SECONDS = 15.0
 """How long the rest of a body is read and thrown away once its request is answered."""
 
@@ -46,7 +49,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._in_header = True
+        self._in_header, self._refused = True, False
         self._header_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
@@ -67,12 +70,12 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes, as long as the header fits."""
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
         super().data_received(data)
         if self._in_header:
             self._header_bytes += len(data)
-            if self._header_bytes > HEADER_BYTES and not self.transport.is_closing():
+            if self._header_bytes > HEADER_BYTES and not self._refused and not self.transport.is_closing():
                 self._refuse(431, f"the request's header is longer than {HEADER_BYTES:,} bytes")
 
     def on_message_begin(self) -> None:
@@ -128,7 +131,13 @@ class LimitedProtocol(HttpToolsProtocol):
             "cache-control: no-store\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + content)
-        self.transport.close()
+        if status == 503 or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        # Closed while bytes wait to be read, the connection would be reset, and the answer lost with it.
+        self._refused = True
+        self.transport.write_eof()
+        self._expect_within(REFUSED_SECONDS)
 
     def _expect_within(self, seconds: float) -> None:
         self._expect_nothing()
@@ -143,7 +152,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._deadline = None
         if self.transport.is_closing():
             return
-        if self._in_header and self._header_bytes:
+        if self._in_header and self._header_bytes and not self._refused:
             self._refuse(408, "the request's header came too slowly")
         else:
             self.transport.close()
