@@ -58,7 +58,7 @@ class ServiceSettings:
 
     bundle: Path
     threads: int = os.cpu_count() or 1
-    max_pixels: int = 50 * MEGABYTE
+    max_pixels: int = 30 * MEGABYTE
     body_bytes: int = 128 * MEGABYTE
     bodies: int = 2
     images: int = 64
