@@ -77,6 +77,11 @@ def test_a_window_that_is_no_straight_line_stays_in_the_pixels():
     np.testing.assert_array_equal(view.pixels, read_image(content))
 
 
+def test_a_scale_beyond_all_numbers_leaves_the_reader_its_way():
+    content = made(STEPS, 12, RescaleSlope="1e-305", WindowCenter="1e9", WindowWidth="1e9")
+    assert read_view(content).windowed
+
+
 def test_compressed_data_are_viewed_as_others_are():
     content = made(STEPS, 12, WindowCenter=300, WindowWidth=800)
     dataset = pydicom.dcmread(io.BytesIO(content))

@@ -122,8 +122,9 @@ class Dicom:
     def view(self, source: Source, frame: int, *, max_pixels: int, axis: int) -> View:
         """Decode one frame, its window left out if what remains can be shown by a straight line."""
         stored, dataset = _stored(source, frame, max_pixels=max_pixels)
-        grey = dataset.PhotometricInterpretation in _GREY and stored.ndim == 2 and stored.dtype.kind in "iu"
-        samples = samples_of(dataset, frame) if grey else None
+        grey = dataset.PhotometricInterpretation in _GREY
+        plain = grey and stored.ndim == 2 and stored.dtype.kind in "iu"
+        samples = samples_of(dataset, frame) if plain else None
         return View(_render(stored, dataset, frame), grey) if samples is None else samples.view(stored)
 
 

@@ -95,6 +95,8 @@ def samples_of(dataset: Dataset, frame: int) -> Samples | None:
     if voi is not None:
         low, high = sorted((value - intercept) / slope for value in voi.ends)
         window = (low, high)
+    if not np.isfinite([slope, intercept, *(window or ())]).all():
+        return None
     padding = number_of(dataset.get("PixelPaddingValue"))
     return Samples(bits, table, offset, inverted, slope, intercept, window, padding)
 
