@@ -14,6 +14,7 @@ from raresight.cli import (
     compare,
     demo,
     explain,
+    feedback,
     judge,
     listing,
     predict,
@@ -62,5 +63,6 @@ app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("serve")(serve.serve)
 app.command("stress")(stress.stress)
+app.command("feedback")(feedback.feedback)
 app.command("check-table")(check_table.check_table)
 app.command("list")(listing.list_registry)
