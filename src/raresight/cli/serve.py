@@ -25,7 +25,7 @@ def serve(
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its key, PEM.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="By default one a core.")] = None,
-    max_megapixels: Annotated[float, typer.Option(min=0.01, help="Refuse larger images.")] = 50,
+    max_megapixels: Annotated[float, typer.Option(min=0.01, help="Refuse larger images.")] = 30,
     max_body_mb: Annotated[float, typer.Option(min=0.01, help="Refuse larger requests.")] = 128,
     queue: Annotated[int, typer.Option(min=1, help="Images that may wait; then 429.")] = 256,
     batch: Annotated[int, typer.Option(min=1, max=256, help="Images scored at once.")] = 16,
@@ -62,10 +62,11 @@ def serve(
         batch=batch,
         wait=wait_ms / 1000,
         timeout=timeout,
+        drain_seconds=timeout + 5,
         token_file=token_file,
         state=state,
         watch=watch,
-        hosts=LOOPBACK_NAMES if token_file is None else None,
+        hosts=(*LOOPBACK_NAMES, host) if token_file is None else None,
     )
     run(
         settings,

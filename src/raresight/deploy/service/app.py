@@ -80,7 +80,11 @@ def make_service(settings: ServiceSettings) -> Service:
     metrics = Metrics(_bounds(opened))
     metrics.name_model(opened.predictor.facts.name, opened.digest)
     engine = Engine(
-        opened, workers=settings.threads, batch=settings.batch, wait=settings.wait, queue=settings.queue
+        opened,
+        workers=max(2, settings.threads),
+        batch=settings.batch,
+        wait=settings.wait,
+        queue=settings.queue,
     )
     service = Service(settings, engine, metrics, tokens, Room(settings.bodies * settings.body_bytes))
     engine.observe = service.observe

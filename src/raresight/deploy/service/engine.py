@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
 from queue import SimpleQueue
 from secrets import token_hex
 from threading import Condition, Lock, Thread
@@ -24,6 +26,8 @@ from raresight.deploy.service.opened import Opened
 from raresight.images.readers import count_frames
 
 T = TypeVar("T")
+
+CLOSE_SECONDS = 2.0
 
 
 @dataclass(eq=False, slots=True)
@@ -55,6 +59,47 @@ class Job:
     id: str = field(default_factory=lambda: token_hex(16))
     prepared: Prepared | None = None
     found: Prediction | int | Exception | None = None
+
+    def let_go(self, _: object) -> None:
+        """Drop the content of a file that nobody waits for any more: it no longer counts as held."""
+        self.source = None
+
+    def prepare(self) -> None:
+        """Decode an image that is still wanted; what is wrong with it becomes what is found."""
+        source, self.source = self.source, None
+        if source is None or self.done.cancelled():
+            return
+        try:
+            if self.frame is None and (frames := count_frames(source)) != 1:
+                self.found = frames
+                return
+            self.prepared = self.opened.predictor.attempt(self.name, source, self.frame or 0)
+        except Exception as error:
+            self.found = error
+
+
+@dataclass(eq=False, slots=True)
+class Call:
+    """A function on its way; see `Engine.call`."""
+
+    function: Callable[[], Any] | None
+    done: asyncio.Future[Any]
+
+    def let_go(self, _: object) -> None:
+        """Drop what the function holds."""
+        self.function = None
+
+    def run(self) -> None:
+        """Call it, if somebody still waits, and hand over what it gives."""
+        function = self.function
+        if function is None or self.done.cancelled():
+            return
+        try:
+            answer = partial(_fulfil, self.done, function())
+        except Exception as error:
+            answer = partial(_fail, self.done, error)
+        with suppress(RuntimeError):  # the event loop has ended: nobody waits any more
+            self.done.get_loop().call_soon_threadsafe(answer)
 
 
 Observer = Callable[[Sequence[Job], float], None]
@@ -100,7 +145,7 @@ class Engine:
         self.batch, self.wait, self.queue = batch, wait, queue
         self.pending = 0
         self.observe = observe
-        self._todo: SimpleQueue[Job | Callable[[], None] | None] = SimpleQueue()
+        self._todo: SimpleQueue[Job | Call | None] = SimpleQueue()
         self._ready: deque[Job] = deque()
         self._coming = 0
         self._changed = Condition()
@@ -125,6 +170,7 @@ class Engine:
             and the image is dropped.
         """
         job = Job(opened, name, source, frame, cut, asyncio.get_running_loop().create_future())
+        job.done.add_done_callback(job.let_go)
         self.pending += 1
         with self._changed:
             self._coming += 1
@@ -132,36 +178,30 @@ class Engine:
         return job
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Run a function in one of the engine's threads, for what is no batch."""
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[T] = loop.create_future()
-
-        def run() -> None:
-            if done.cancelled():
-                return
-            try:
-                result = function(*arguments)
-            except Exception as error:
-                loop.call_soon_threadsafe(_fail, done, error)
-            else:
-                loop.call_soon_threadsafe(_fulfil, done, result)
-
-        self._todo.put(run)
-        return await done
+        """Run a function in one of the engine's threads, for what is no batch; it counts as an image."""
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        call = Call(partial(function, *arguments), done)
+        done.add_done_callback(call.let_go)
+        self.pending += 1
+        try:
+            self._todo.put(call)
+            return await done
+        finally:
+            self.pending -= 1
 
     def close(self) -> None:
-        """End the threads, once what is in the queue is done."""
+        """End the threads, once what is in the queue is done; one that does not end is left behind."""
         for _ in self._threads:
             self._todo.put(None)
         for thread in self._threads:
-            thread.join()
+            thread.join(CLOSE_SECONDS)
 
     def _work(self) -> None:
         while (job := self._todo.get()) is not None:
-            if not isinstance(job, Job):
-                job()
+            if isinstance(job, Call):
+                job.run()
                 continue
-            _prepare(job)
+            job.prepare()
             with self._changed:
                 self._coming -= 1
                 self._ready.append(job)
@@ -202,8 +242,9 @@ class Engine:
         except Exception as error:
             for job in wanted:
                 job.found = error
-        with suppress(RuntimeError):  # the event loop has ended: nobody waits any more
-            jobs[0].done.get_loop().call_soon_threadsafe(self._deliver, jobs)
+        for loop, own in groupby(jobs, key=lambda job: job.done.get_loop()):
+            with suppress(RuntimeError):  # the event loop has ended: nobody waits any more
+                loop.call_soon_threadsafe(self._deliver, list(own))
 
     def _deliver(self, jobs: list[Job]) -> None:
         self.pending -= len(jobs)
@@ -212,20 +253,6 @@ class Engine:
                 _fail(job.done, job.found)
             elif job.found is not None:
                 _fulfil(job.done, job.found)
-
-
-def _prepare(job: Job) -> None:
-    """Decode an image that is still wanted; what is wrong with it becomes what is found."""
-    source, job.source = job.source, None
-    if source is None or job.done.cancelled():
-        return
-    try:
-        if job.frame is None and (frames := count_frames(source)) != 1:
-            job.found = frames
-            return
-        job.prepared = job.opened.predictor.attempt(job.name, source, job.frame or 0)
-    except Exception as error:
-        job.found = error
 
 
 def _fulfil(done: asyncio.Future[Any], result: Any) -> None:

@@ -33,6 +33,9 @@ HEADERS = [
 ]
 NO_STORE = (b"cache-control", b"no-store")
 
+METHODS = ("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS")
+"""What is logged by its name; any other could hold anything."""
+
 QUIET = ("/healthz", "/readyz", "/metrics")
 """Paths that are asked for all day: logged only where they fail."""
 
@@ -78,7 +81,7 @@ class Gate:
         headers = dict(scope["headers"])
         host = headers.get(b"host", b"").decode("latin-1")
         hosts = self.service.settings.hosts
-        if hosts is not None and host.rsplit(":", 1)[0] not in hosts:
+        if hosts is not None and host not in hosts and host.rsplit(":", 1)[0] not in hosts:
             return Problem(421, "the service is called by a name that is not its own")
         origin = headers.get(b"origin")
         if origin is not None and origin.decode("latin-1").partition("://")[2] != host:
@@ -105,7 +108,7 @@ class Gate:
         log(
             "request",
             request=request.id,
-            method=scope["method"] if route != "none" else "other",
+            method=scope["method"] if scope["method"] in METHODS else "other",
             route=route,
             status=int(status),
             ms=round(1000 * seconds, 2),

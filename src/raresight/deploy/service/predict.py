@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -41,6 +42,7 @@ async def predict(request: Request) -> Response:
     opened = service.engine.opened
     cut = cut_of(opened, request)
     async with received(request, service) as uploads:
+        service.admit()  # others may have filled the queue while the body came in
         entries = await while_there(request, service, _entries(service, opened, uploads, cut))
     request.scope["images"] = len(entries)
     return Response(json.dumps({"predictions": entries}), media_type="application/json")
@@ -54,14 +56,18 @@ async def _entries(
         if len(found) == 1 and found[0][1].error is not None:
             raise Problem(422, found[0][1].error)
         return [entry(id, one) for id, one in found]
-    entries: list[dict[str, Any]] = []
-    for upload in uploads:
-        try:
-            check_format(upload.content)
-            entries += [entry(id, one) for id, one in await score_upload(service, opened, upload, cut)]
-        except Problem as problem:
-            entries.append({"file": upload.name, "error": problem.as_dict()})
-    return entries
+    answers = await asyncio.gather(*(_one_of_several(service, opened, upload, cut) for upload in uploads))
+    return [each for answer in answers for each in answer]
+
+
+async def _one_of_several(
+    service: Service, opened: Opened, upload: Upload, cut: float
+) -> list[dict[str, Any]]:
+    try:
+        check_format(upload.content)
+        return [entry(id, one) for id, one in await score_upload(service, opened, upload, cut)]
+    except Problem as problem:
+        return [{"file": upload.name, "error": problem.as_dict()}]
 
 
 def entry(id: str, one: Prediction) -> dict[str, Any]:

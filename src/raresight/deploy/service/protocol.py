@@ -13,6 +13,12 @@ from raresight.deploy.service.problems import MEDIA_TYPE, Problem
 HEADER_BYTES = 32_768
 """Of a request's line and headers, at most."""
 
+STALLED_SECONDS = 30.0
+"""How long a client may leave an answer unread before its connection is cut."""
+
+REFUSED_SECONDS = 1.0
+"""How long a client whose request was refused may go on sending."""
+
 LINGER_SECONDS = 15.0
 """How long the rest of a body is read and thrown away once its request is answered."""
 
@@ -43,9 +49,10 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._in_header = True
+        self._in_header, self._refused = True, False
         self._header_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, or send it away."""
@@ -56,18 +63,19 @@ class LimitedProtocol(HttpToolsProtocol):
         self._expect_within(self.seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the deadline."""
+        """Forget the deadlines."""
         self._expect_nothing()
+        self._resumed()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes, as long as the header fits."""
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
         super().data_received(data)
         if self._in_header:
             self._header_bytes += len(data)
-            if self._header_bytes > HEADER_BYTES and not self.transport.is_closing():
+            if self._header_bytes > HEADER_BYTES and not self._refused and not self.transport.is_closing():
                 self._refuse(431, f"the request's header is longer than {HEADER_BYTES:,} bytes")
 
     def on_message_begin(self) -> None:
@@ -94,6 +102,22 @@ class LimitedProtocol(HttpToolsProtocol):
         if self.cycle.more_body and not self.transport.is_closing():
             self._expect_within(LINGER_SECONDS)
 
+    def pause_writing(self) -> None:
+        """Start the clock of a client that does not read."""
+        super().pause_writing()
+        self._resumed()
+        self._stalled = self.loop.call_later(STALLED_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Stop it."""
+        self._resumed()
+        super().resume_writing()
+
+    def _resumed(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""
         self._refuse(400, "the request is not valid HTTP/1.1")
@@ -107,7 +131,13 @@ class LimitedProtocol(HttpToolsProtocol):
             "cache-control: no-store\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + content)
-        self.transport.close()
+        if status == 503 or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        # Closed while bytes wait to be read, the connection would be reset, and the answer lost with it.
+        self._refused = True
+        self.transport.write_eof()
+        self._expect_within(REFUSED_SECONDS)
 
     def _expect_within(self, seconds: float) -> None:
         self._expect_nothing()
@@ -122,7 +152,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._deadline = None
         if self.transport.is_closing():
             return
-        if self._in_header and self._header_bytes:
+        if self._in_header and self._header_bytes and not self._refused:
             self._refuse(408, "the request's header came too slowly")
         else:
             self.transport.close()

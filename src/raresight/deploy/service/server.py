@@ -23,6 +23,9 @@ from raresight.errors import OptionError
 
 KEEP_ALIVE_SECONDS = 30
 
+OTHER_FILES = 128
+"""Files that are no connections."""
+
 
 class Server(uvicorn.Server):
     """uvicorn's server, with the end of a service that has work under way.
@@ -31,12 +34,17 @@ class Server(uvicorn.Server):
     within ``drain_seconds``. A second signal waits no longer. SIGHUP loads the bundle anew.
     """
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, tell: Callable[[], None]) -> None:
         super().__init__(config)
-        self._app = app
+        self._app, self._tell = app, tell
         self._service: Service = app.state.service
         self._ending: asyncio.Task[None] | None = None
         self._loading: set[asyncio.Task[bool]] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so once the service can be asked."""
+        await super().startup(sockets)
+        self._tell()
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -104,11 +112,11 @@ def serve(
     with _listening(host, port) as listener:
         app = create_app(settings)
         write_logs()
-        _allow_connections(settings.connections)
+        connections = _allow_connections(settings.connections)
         config = uvicorn.Config(
             app,
-            http=limited(settings.header_seconds, settings.connections),
-            loop="uvloop",
+            http=limited(settings.header_seconds, connections),
+            loop="auto",
             ws="none",
             lifespan="on",
             log_config=None,
@@ -122,8 +130,8 @@ def serve(
         )
         scheme = "http" if certificate is None else "https"
         name = f"[{host}]" if ":" in host else host
-        tell(f"{scheme}://{name}:{listener.getsockname()[1]}")
-        Server(config, app).run(sockets=[listener])
+        address = f"{scheme}://{name}:{listener.getsockname()[1]}"
+        Server(config, app, lambda: tell(address)).run(sockets=[listener])
 
 
 def is_loopback(host: str) -> bool:
@@ -175,13 +183,14 @@ def _listening(host: str, port: int) -> Generator[socket.socket, None, None]:
         yield listener
 
 
-def _allow_connections(most: int) -> None:
-    """Raise the process's limit on open files to what the connections need, as far as it may be."""
+def _allow_connections(most: int) -> int:
+    """Raise the process's limit on open files to what connections need; give how many it then allows."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = most + 256
+    wanted = most + OTHER_FILES
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(1, min(most, max(soft, wanted) - OTHER_FILES))

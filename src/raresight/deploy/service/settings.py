@@ -58,7 +58,7 @@ class ServiceSettings:
 
     bundle: Path
     threads: int = os.cpu_count() or 1
-    max_pixels: int = 50 * MEGABYTE
+    max_pixels: int = 30 * MEGABYTE
     body_bytes: int = 128 * MEGABYTE
     bodies: int = 2
     images: int = 64
@@ -71,7 +71,7 @@ class ServiceSettings:
     header_seconds: float = 10.0
     body_seconds: float = 10.0
     body_rate: int = 65_536
-    drain_seconds: float = 30.0
+    drain_seconds: float = 35.0
     token_file: Path | None = None
     state: Path | None = None
     watch: bool = False
