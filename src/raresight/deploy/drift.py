@@ -29,7 +29,9 @@ Array = NDArray[Any]
 LEVEL = 0.01
 """How often a window of images like those of training raises any alarm, at most."""
 
-TESTS = 4
+ALARMS = ("scores", "features", "distance", "prevalence")
+
+TESTS = len(ALARMS)
 FEWEST = 50
 """Images in the window before anything is said."""
 

@@ -41,7 +41,8 @@ def read_feedback(path: Path | str) -> pd.DataFrame:
     pandas.DataFrame
         One row an image: ``recipe`` (the bundle's hash), ``row`` (its id), ``label`` (1 = anomalous),
         ``score``, ``probability``, ``decision``, ``threshold``, ``at`` and ``labelled_at`` (seconds since
-        1970), as `raresight.judge` takes it. Without images labelled unsure, which ``attrs["unsure"]`` counts.
+        1970), as `raresight.judge` takes it. Images labelled unsure are not there; ``attrs["unsure"]`` counts
+        them.
 
     Raises
     ------
@@ -76,8 +77,8 @@ def evaluate_feedback(frame: pd.DataFrame) -> dict[str, Any]:
     -------
     dict
         ``labelled``, ``unsure``; ``bundles``: each ``bundle``, ``n``, ``positives``, ``referred`` (labelled,
-        but left to a person, and outside of the figures) and ``metrics``, by name ``mean``, ``low``, ``high``,
-        None where they are not defined; ``notes``.
+        but left to a person, and outside of the figures) and ``metrics``, by name ``mean``, ``low`` and
+        ``high``, None where they are not defined; ``notes``.
 
     Raises
     ------
