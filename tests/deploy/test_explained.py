@@ -152,4 +152,16 @@ def test_the_page_and_its_files_are_served_and_nothing_else(client):
 def test_the_model_says_at_which_share_probabilities_hold(client):
     told = client.get("/v1/model").json()
     assert 0 < told["calibration"]["stated_at"] < 1
-    assert told["keeps"] == {"drift": False, "feedback": False}
+    assert told["keeps"] == {"drift": True, "feedback": False}
+
+
+def test_who_was_explained_can_be_labelled_and_counts_in_no_drift(bundle, pictures, tmp_path):
+    app = create_app(ServiceSettings(bundle, threads=1, state=tmp_path / "state"))
+    client = Client(app)
+    assert client.get("/v1/model").json()["keeps"] == {"drift": True, "feedback": True}
+    answer = client.post("/v1/explain", content=(pictures / "0.png").read_bytes())
+    id = answer.json()["prediction"]["id"]
+    assert client.post("/v1/feedback", json={"id": id, "label": "normal"}).status_code == 204
+    assert client.get("/v1/drift").json()["images"] == 0
+    app.state.service.engine.close()
+    app.state.service.feedback.close()

@@ -29,16 +29,19 @@ Array = NDArray[Any]
 LEVEL = 0.01
 """How often a window of images like those of training raises any alarm, at most."""
 
-TESTS = 4
+ALARMS = ("scores", "features", "distance", "prevalence")
+
+TESTS = len(ALARMS)
 FEWEST = 50
 """Images in the window before anything is said."""
 
 EVERY = 25
 """New images after which the status is computed anew, when somebody asks for it."""
 
-SMALLEST_SHIFT = 0.1
-"""Kolmogorov–Smirnov distance below which scores raise no alarm, however many images show it: below it, no
-threshold has a tenth of the images on another side."""
+TOLERANCE = 0.15
+"""Kolmogorov–Smirnov distance that scores may have without alarm. The reference's scores come from twins of
+the detector that saw fewer images; its own scores of new images lay up to .12 from them on real sets, without
+any drift (svm on 1,000 images)."""
 
 ARRAYS = ("scores", "chances", "measures")
 
@@ -97,12 +100,12 @@ class DriftMonitor:
         dict
             As JSON has it. ``images`` that were seen, ``window`` of them looked at, ``full_window``; then,
             from `FEWEST` images on (None before): ``scores``: ``ks`` and ``psi`` at the estimated share of
-            anomalies, ``p``, ``psi_as_trained`` at that of training, ``bins`` with their ``edges``, shares
-            ``expected`` and ``found``; ``features`` (None where the bundle knows none): ``mmd``, squared and
-            without bias, ``p``, and ``distance``: ``mean``, ``expected``, ``z``, ``p``; ``prevalence`` (None
-            where a class is unknown): ``estimate``, ``low``, ``high`` (95 %), ``stated``,
-            ``mean_probability``; ``alarms``: each ``name`` and ``sentence``. All but ``images`` may lag
-            `EVERY` images behind.
+            anomalies, ``p`` of a distance beyond `TOLERANCE`, ``psi_as_trained`` at training's share,
+            ``bins`` with their ``edges``, shares ``expected`` and ``found``; ``features`` (None where the bundle knows
+            none): ``mmd``, squared and without bias, ``p``, and ``distance``: ``mean``, ``expected``, ``z``,
+            ``p``; ``prevalence`` (None where a class is unknown): ``estimate``, ``low``, ``high`` (95 %),
+            ``stated``, ``mean_probability``; ``alarms``: each ``name`` and ``sentence``. All but ``images``
+            may lag `EVERY` images behind.
         """
         with self._lock:
             count, last = self._window.count, self._last
@@ -147,7 +150,7 @@ class DriftMonitor:
         return estimate_prevalence(scores, normal, anomalous, Z[level])
 
     def _examine_scores(self, scores: Array, share: float) -> dict[str, Any]:
-        distance, p = self._scores.kolmogorov_smirnov(scores, share)
+        distance, p = self._scores.kolmogorov_smirnov(scores, share, TOLERANCE)
         expected = self._scores.bins(share, self._edges)
         counted = bin_counts(scores, self._edges) / len(scores)
         trained = self._scores.stability_index(scores, self._scores.share, self._edges)
@@ -188,7 +191,7 @@ class DriftMonitor:
     ) -> Iterator[dict[str, str]]:
         level, last = LEVEL / TESTS, f"the last {found['window']} images"
         scores, features = found["scores"], found["features"]
-        if scores["p"] < level and scores["ks"] >= SMALLEST_SHIFT:
+        if scores["p"] < level:
             yield _alarm(
                 "scores",
                 f"the scores of {last} are unlike those of training at any share of anomalies; thresholds "

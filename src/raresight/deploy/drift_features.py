@@ -15,12 +15,23 @@ from raresight.explain.reference import Reference
 Array = NDArray[Any]
 
 
+AXES = 8
+"""Principal axes that distances know, at most, and never more than one for `PER_AXIS` images: along more of
+them, new images would seem far because the axes were made for the old ones."""
+
+PER_AXIS = 20
+
+
 def feature_reference(known: Mapping[str, Any]) -> Reference:
-    """Open what `raresight.deploy.reference.feature_statistics` gave."""
-    axes = np.asarray(known["axes"], np.float32).reshape(len(known["variances"]), len(known["mean"]))
-    floor = max(float(known["rest"]), 1e-9)
-    scale = np.sqrt(np.maximum(np.asarray(known["variances"], np.float32), floor))
-    return Reference(np.asarray(known["mean"], np.float32), axes.T, scale, math.sqrt(floor))
+    """Open what `raresight.deploy.reference.feature_statistics` gave, its largest axes alone."""
+    mean = np.asarray(known["mean"], np.float32)
+    variances = np.asarray(known["variances"], np.float64)
+    k, d = min(AXES, len(variances), max(1, int(known["n"]) // PER_AXIS)), len(mean)
+    outside = float(variances[k:].sum()) + float(known["rest"]) * (d - len(variances))
+    floor = max(outside / max(1, d - k), 1e-9)
+    axes = np.asarray(known["axes"][:k], np.float32).reshape(k, d)
+    scale = np.sqrt(np.maximum(variances[:k], floor)).astype(np.float32)
+    return Reference(mean, axes.T, scale, math.sqrt(floor))
 
 
 class FeatureReference:

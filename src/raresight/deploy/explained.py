@@ -67,7 +67,7 @@ class Explainer:
         raw = read_image(source, frame, max_pixels=self.predictor.max_pixels)
         prepared = self.predictor.attempt(name, raw)
         heated = self.predictor.has_heat
-        (found,) = self.predictor.decide([prepared], [cut], heat=heated, features=True)
+        (found,) = self.predictor.decide([prepared], [cut], heat=heated, keep=True)
         score = found.score
         if score is None:
             raise ImageError(found.error or "it has no score")

@@ -11,6 +11,7 @@ Recht, "Random features for large-scale kernel machines", NIPS 2007.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,6 +121,11 @@ def discrepancy(
     small = centred @ centred.T if m < waves.shape[1] else centred.T @ centred
     weights = np.maximum(np.linalg.eigvalsh(small.astype(np.float64)) / (m - 1), 0) * noise
     apart = float(((mean - reference) ** 2).sum())
-    drawn = np.random.RandomState(0).chisquare(1, (DRAWS, len(weights))) @ weights
+    drawn = _chi_squares(len(weights)) @ weights.astype(np.float32)
     p = float((1 + (drawn >= apart).sum()) / (1 + DRAWS))
     return Discrepancy(apart - float(weights.sum()), p, share)
+
+
+@lru_cache(maxsize=2)
+def _chi_squares(count: int) -> Singles:
+    return np.random.RandomState(0).chisquare(1, (DRAWS, count)).astype(np.float32)

@@ -125,7 +125,7 @@ class Predictor:
         if heat and not self.has_heat:
             raise OptionError(f"the bundle {self.folder} has no heatmaps; leave out --heatmaps")
         for group in _batches(self._prepared(images, batch), batch):
-            yield from self.decide(group, [cut] * len(group), heat=heat, features=features)
+            yield from self.decide(group, [cut] * len(group), heat=heat, keep=features)
 
     def prepare(self, image: Image, frame: int = 0) -> Array:
         """Decode and preprocess one image: (h, w, c), as the graph takes it.
@@ -233,12 +233,7 @@ class Predictor:
         return Prepared(name, pixels, time.perf_counter() - start, measured=measured)
 
     def decide(
-        self,
-        group: Sequence[Prepared],
-        cuts: Sequence[float],
-        *,
-        heat: bool = False,
-        features: bool = False,
+        self, group: Sequence[Prepared], cuts: Sequence[float], *, heat: bool = False, keep: bool = False
     ) -> Iterator[Prediction]:
         """Score a batch and decide about each image of it, in order.
 
@@ -250,8 +245,8 @@ class Predictor:
             The score from which each is anomalous.
         heat : bool
             Whether heatmaps are wanted too; see `has_heat`.
-        features : bool
-            Whether a prediction keeps what the representation makes of its image.
+        keep : bool
+            Whether a prediction keeps its image's features.
         """
         usable = [each.pixels for each in group if each.pixels is not None]
         if not usable:
@@ -259,7 +254,7 @@ class Predictor:
             return
         start = time.perf_counter()
         pixels = np.stack(usable)
-        scores, made = self.scores(pixels)
+        scores, features = self.scores(pixels)
         chances = probabilities(scores, self.facts.calibration)
         heats = self.heatmaps(pixels) if heat else None
         share = (time.perf_counter() - start) / len(usable)
@@ -269,12 +264,12 @@ class Predictor:
                 yield Prediction(each.file, error=each.error)
                 continue
             row += 1
-            own = None if made is None else made[row]
+            own = None if features is None else features[row]
             seen = Seen(float(scores[row]), float(chances[row]), cut, own, each.pixels)
             found = self._verdict(seen, each, 1000 * (each.seconds + share))
             if heats is not None:
                 found = replace(found, heat=heats[row], pixels=each.pixels)
-            yield replace(found, features=own) if features else found
+            yield replace(found, features=own) if keep else found
 
     def _verdict(self, seen: Seen, image: Prepared, milliseconds: float) -> Prediction:
         if not np.isfinite(seen.score):

@@ -27,7 +27,7 @@ DIGITS = 5
 
 BLOCK = 256
 
-FOLDS = 5
+FOLDS = 10
 """Parts of the patients; the distances of each come from statistics of the others."""
 
 CLASSES = ("normal", "anomalous")

@@ -103,20 +103,24 @@ class ScoreReference:
         """Give each bin's share, mixed for a prevalence: (bins,)."""
         return np.asarray(sum(w * bin_shares(scores, edges) for w, scores in self.weights(prevalence)))
 
-    def kolmogorov_smirnov(self, scores: Floats, prevalence: float) -> tuple[float, float]:
+    def kolmogorov_smirnov(
+        self, scores: Floats, prevalence: float, tolerance: float = 0.0
+    ) -> tuple[float, float]:
         """Hold scores to the reference, mixed for a prevalence.
 
         Parameters
         ----------
         scores : (m,) float64 array
         prevalence : float
+        tolerance : float
+            A distance that is no difference.
 
         Returns
         -------
         distance : float
             The largest difference of the two distribution functions.
         p : float
-            How often it is as large by chance. The reference counts as a sample too.
+            How often it is as large by chance, at most. The reference counts as a sample too.
         """
         ordered = np.sort(scores)
         m = len(ordered)
@@ -125,7 +129,7 @@ class ScoreReference:
         below = sum(w * s.below(ordered) for w, s in known) - np.searchsorted(ordered, ordered, "left") / m
         distance = float(max(0.0, np.max(above), np.max(below)))
         r = self.size(prevalence)
-        return distance, kolmogorov_p(distance, m * r / (m + r))
+        return distance, kolmogorov_p(max(0.0, distance - tolerance), m * r / (m + r))
 
     def stability_index(self, scores: Floats, prevalence: float, edges: Floats) -> float:
         """Give the population stability index, Σ (p − q) ln (p / q) over bins; 0 = the same.

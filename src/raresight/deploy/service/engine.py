@@ -234,7 +234,7 @@ class Engine:
         wanted = [job for job in jobs if job.prepared is not None and not job.done.cancelled()]
         try:
             prepared = [job.prepared for job in wanted if job.prepared is not None]
-            found = jobs[0].opened.predictor.decide(prepared, [job.cut for job in wanted])
+            found = jobs[0].opened.predictor.decide(prepared, [job.cut for job in wanted], keep=True)
             for job, prediction in zip(wanted, found, strict=True):
                 job.found = prediction
             if wanted and self.observe is not None:

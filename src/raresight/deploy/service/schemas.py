@@ -144,11 +144,42 @@ class State(BaseModel):
     status: str
 
 
+class Label(BaseModel):
+    """What an image turned out to be."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"id": "6f1d7a3e0b5c4d0f8a9be2c1d3f4a5b6", "label": "anomalous"}]}
+    )
+    id: str = Field(max_length=64, description="As it came with the score.")
+    label: Literal["anomalous", "normal", "unsure"]
+
+
+class Alarm(BaseModel):
+    """What is unlike training."""
+
+    name: Literal["scores", "features", "distance", "prevalence"]
+    sentence: str
+
+
+class Drifted(BaseModel):
+    """The last images beside those of training; null until enough were seen, or where nothing is known."""
+
+    images: int
+    window: int
+    full_window: int
+    scores: dict[str, Any] | None
+    features: dict[str, Any] | None
+    prevalence: dict[str, Any] | None
+    alarms: list[Alarm]
+
+
 _TELLS = {
     400: "The body is empty or malformed.",
     401: "A token is missing or wrong.",
     403: "The request comes from another site's page.",
+    404: "Nothing is kept under this id.",
     408: "The body came too slowly.",
+    409: "The service does not keep this.",
     413: "The body is too large, or holds too many images or frames.",
     415: "It is no image of a format that can be read.",
     421: "The service was called by a name that is not its own.",
@@ -156,6 +187,7 @@ _TELLS = {
     429: "Too many images wait; see Retry-After.",
     500: "The service failed.",
     503: "The service is ending, or the answer took too long; see Retry-After.",
+    507: "The disk has no room for it.",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,6 +31,10 @@ class Drift(Protocol):
         """Say how far they differ."""
         ...
 
+    def save(self, path: Path, owner: str) -> None:
+        """Write the last images' numbers to a file."""
+        ...
+
 
 class Feedback(Protocol):
     """Keeps what was said of images, for labels that come later; see `raresight.deploy.feedback`."""
@@ -49,6 +54,10 @@ class Feedback(Protocol):
 
     def label(self, id: str, label: str) -> None:
         """Keep the label of an image that was predicted before."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
         ...
 
 
@@ -135,8 +144,8 @@ class Service:
         """
         if one.score is None or one.decision is None or one.threshold is None:
             return
-        if self.drift is not None:
-            self.drift.add(one.score, one.probability, getattr(one, "features", None))
+        if self.drift is not None and digest == self.engine.opened.digest:
+            self.drift.add(one.score, one.probability, one.features)
         if self.feedback is not None:
             self.feedback.remember(
                 id,

@@ -137,13 +137,12 @@ def _stretched(values: NDArray[Any], inverted: bool) -> NDArray[np.uint16]:
 
 def _over_black(image: Image.Image) -> NDArray[np.uint8]:
     wanted = "LA" if image.mode in ("L", "LA", "La") else "RGBA"
-    image = image if image.mode == wanted else image.convert(wanted)
-    out = np.empty((image.height, image.width, len(wanted) - 1), np.uint8)
-    for rows in row_blocks(out):
-        pixels = np.asarray(image.crop((0, rows.start, image.width, min(rows.stop, image.height))))
-        alpha = pixels[..., -1:].astype(np.uint16)
-        out[rows] = (pixels[..., :-1] * alpha + 127) // 255
-    return out[..., 0] if wanted == "LA" else out
+    pixels = np.asarray(image if image.mode == wanted else image.convert(wanted))
+    blended = np.empty((*pixels.shape[:2], pixels.shape[2] - 1), np.uint8)
+    for rows in row_blocks(pixels):
+        alpha = pixels[rows, :, -1:].astype(np.uint16)
+        blended[rows] = (pixels[rows, :, :-1] * alpha + 127) // 255
+    return blended[..., 0] if wanted == "LA" else blended
 
 
 def _is_grey_with_alpha(image: Any) -> bool:
