@@ -23,6 +23,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 import raresight as rs
+from raresight.deploy.feedback import FeedbackStore
 from raresight.deploy.files import write_list
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -410,3 +411,26 @@ def test_a_busy_server_is_asked_again_until_all_is_scored(opened, bundle, tmp_pa
         assert scores == sorted(scores, reverse=True)
     assert opened.said and all("429" in text for text in opened.said)
     opened.said.clear()
+
+
+def test_feedback_is_kept_and_drift_is_told_where_the_server_does_so(opened, bundle, files, tmp_path):
+    state = tmp_path / "state"
+    with serving(bundle, tmp_path / "log", "--state", str(state)) as address:
+        page = opened(at=address)
+        expect(page.locator("#drift-body")).to_contain_text("Too few images have been seen")
+        drop(page, files["ill.png"])
+        shown(page)
+        tab_to(page, ".choice button")
+        page.keyboard.press("Enter")
+        expect(page.locator(".feedback")).to_contain_text("Noted as normal")
+        page.get_by_role("button", name="Anomalous", exact=True).click()
+        expect(page.locator(".feedback")).to_contain_text("Noted as anomalous")
+        expect(page.locator(".choice [aria-pressed=true]")).to_have_text("Anomalous")
+        drop(page, *[files["well.dcm"]] * 120)
+        expect(page.locator("#progress")).to_have_text("121 of 121 scored", timeout=60_000)
+        expect(page.locator("#drift-body")).to_contain_text("121 seen")
+        expect(page.locator("#drift-body .alarm").first).to_be_visible()  # so often the same image
+        assert faults(page) == []
+    store = FeedbackStore(state / "feedback.sqlite")
+    assert store.summary()["anomalous"] == 1
+    store.close()

@@ -8,7 +8,7 @@ export function showDrift(told) {
   const known = told.scores !== null && told.scores !== undefined;
   const verdict = alarms.length
     ? alarms.map((alarm) => make("p", { class: "callout alarm" }, make("strong", {}, `${capital(alarm.name)}: `), sentence(alarm.sentence)))
-    : [make("p", {}, known ? "The images look like those of training." : "Too few images have been seen to say anything.")];
+    : [make("p", {}, known ? "No alarm is raised." : "Too few images have been seen to say anything.")];
   find("drift-body").replaceChildren(...verdict, make("dl", { class: "pairs wide" }, rows(told).map(row)));
 }
 
