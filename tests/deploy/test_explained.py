@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import raresight as rs
-from raresight.deploy.explained import Explainer
+from raresight.deploy.explained import Background, explain_one
 from raresight.deploy.service.app import create_app
 from raresight.deploy.service.settings import ServiceSettings
 from raresight.errors import ImageError
@@ -31,8 +31,14 @@ def samples(image: dict) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def explainer(bundle):
-    return Explainer(rs.Predictor(bundle))
+def predictor(bundle):
+    return rs.Predictor(bundle)
+
+
+@pytest.fixture(scope="module")
+def explained(predictor):
+    background = Background(predictor.files)
+    return lambda source: explain_one(predictor, background, "x", source, 0, 0.0)
 
 
 class Client:
@@ -62,43 +68,43 @@ def client(bundle):
     app.state.service.engine.close()
 
 
-def test_the_prediction_is_that_of_predict(explainer, pictures):
+def test_the_prediction_is_that_of_predict(explained, predictor, pictures):
     path = pictures / "0.png"
-    (plain,) = explainer.predictor.predict(path)
-    found = explainer.explain("0.png", path.read_bytes(), 0, plain.threshold)
+    (plain,) = predictor.predict(path, threshold=0.0)
+    found = explained(path.read_bytes())
     assert found.prediction.score == plain.score and found.prediction.decision == plain.decision
     assert found.rest["standing"]["normal_as_high"] is not None
     assert found.rest["nearest"][0]["distance"] < 0.02
 
 
-def test_the_image_has_the_detectors_geometry_and_the_files_pixels(explainer, images):
+def test_the_image_has_the_detectors_geometry_and_the_files_pixels(explained, predictor, images):
     raw = images.read(0)
-    found = explainer.explain("x", png(raw), 0, 0.0).rest["image"]
-    side = max(explainer.predictor.facts.preprocess.size, *raw.shape[:2])
+    found = explained(png(raw)).rest["image"]
+    side = max(predictor.facts.preprocess.size, *raw.shape[:2])
     assert (found["width"], found["height"], found["bits"]) == (side, side, 8)
-    seen = explainer.predictor.prepare(raw)[..., 0].astype(float)
+    seen = predictor.prepare(raw)[..., 0].astype(float)
     shown = np.asarray(Image.fromarray(samples(found)[..., 0]).resize(seen.shape, Image.Resampling.BILINEAR))
     assert np.abs(shown - seen).mean() < 2
 
 
-def test_16_bits_stay_16_bits_with_a_window_over_what_occurs(explainer):
+def test_16_bits_stay_16_bits_with_a_window_over_what_occurs(explained):
     raw = np.random.default_rng(0).integers(1000, 3000, (300, 200)).astype(np.uint16)
-    found = explainer.explain("x", png(raw), 0, 0.0).rest["image"]
+    found = explained(png(raw)).rest["image"]
     values = samples(found)
     assert found["bits"] == 16 and values.max() > 255
     assert found["window"] == {"low": float(values.min()), "high": float(values.max())}
     assert found["windowed"] is False
 
 
-def test_large_images_are_shown_smaller(explainer):
+def test_large_images_are_shown_smaller(explained):
     raw = np.zeros((1500, 900), np.uint8)
     raw[100:1400, 100:800] = 200
-    assert explainer.explain("x", png(raw), 0, 0.0).rest["image"]["width"] == 1024
+    assert explained(png(raw)).rest["image"]["width"] == 1024
 
 
-def test_what_cannot_be_read_is_refused(explainer):
+def test_what_cannot_be_read_is_refused(explained):
     with pytest.raises(ImageError, match="truncated"):
-        explainer.explain("x", png(np.zeros((40, 40), np.uint8))[:-30], 0, 0.0)
+        explained(png(np.zeros((40, 40), np.uint8))[:-30])
 
 
 def test_the_route_answers_as_the_contract_says(client, pictures):

@@ -352,6 +352,25 @@ def test_a_file_that_cannot_be_read_says_why_and_stops_nothing(opened, files):
     assert len(opened.said) == 1 and "422" in opened.said.pop()
 
 
+def test_each_frame_of_a_file_has_its_line_and_the_list_can_be_emptied(opened, tmp_path):
+    new = rs.load(NEW)
+    pages = [Image.fromarray(new.read(row)) for row in range(3)]
+    pages[0].save(tmp_path / "three.tif", save_all=True, append_images=pages[1:])
+    page = opened(width=390, height=800)
+    drop(page, tmp_path / "three.tif")
+    expect(page.locator("#progress")).to_have_text("3 of 3 scored", timeout=30_000)
+    pictures = []
+    for number in (1, 2, 3):
+        choose(page, f"three.tif, frame {number}")
+        pictures.append(shown(page))
+        expect(page.locator("#stage")).to_be_in_viewport(ratio=0.9)
+    assert (pictures[0] != pictures[1]).any() and (pictures[1] != pictures[2]).any()
+    page.get_by_role("button", name="Remove all").click()
+    expect(page.locator("#rows tr")).to_have_count(0)
+    expect(page.locator("#viewer")).to_be_hidden()
+    assert page.evaluate("document.activeElement.id") == "files"
+
+
 def test_names_and_cards_are_text_and_never_markup(opened, bundle, files, tmp_path):
     evil = Path(copytree(bundle, tmp_path / "evil"))
     card = evil / "model_card.md"

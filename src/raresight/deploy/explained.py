@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from raresight.deploy.facts import Explain
 from raresight.deploy.nearest import REFERENCE, Case, Nearest
 from raresight.deploy.prediction import Prediction
 from raresight.deploy.predictor import Predictor
@@ -33,61 +35,64 @@ class Explained:
     rest: dict[str, Any]
 
 
-class Explainer:
-    """Explains what a bundle says of images; several threads may use it.
+class Background:
+    """What a bundle keeps of its training images to hold new ones to.
+
+    Parameters
+    ----------
+    files : mapping of str to bytes
+        The bundle's files.
+    """
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self.nearest = Nearest(files)
+        self.scores: Mapping[str, Any] = json.loads(files[REFERENCE])["scores"]
+
+
+def explain_one(
+    predictor: Predictor, background: Background, name: str, source: Source, frame: int, cut: float
+) -> Explained:
+    """Score an image and gather what there is to see.
 
     Parameters
     ----------
     predictor : Predictor
+    background : Background
+        Of the same bundle.
+    name : str
+        What the image is called in its prediction.
+    source : Path or bytes
+    frame : int
+    cut : float
+        The score from which it is anomalous.
+
+    Raises
+    ------
+    ImageError, MissingExtraError
+        If it cannot be read or scored.
     """
+    start = time.perf_counter()
+    raw = read_image(source, frame, max_pixels=predictor.max_pixels)
+    prepared = predictor.attempt(name, raw)
+    (found,) = predictor.decide([prepared], [cut], heat=predictor.has_heat, keep=True)
+    if found.score is None:
+        raise ImageError(found.error or "it has no score")
+    rest = {
+        "image": shown(predictor, source, frame, raw),
+        "heat": _heat(found.heat, predictor.facts.explain),
+        "standing": standing(found.score, background.scores),
+        "nearest": [_case(each) for each in background.nearest.find(found.features)],
+    }
+    return Explained(replace(found, milliseconds=1000 * (time.perf_counter() - start)), rest)
 
-    def __init__(self, predictor: Predictor) -> None:
-        self.predictor = predictor
-        self._nearest = Nearest(predictor.files)
-        self._scores = json.loads(predictor.files[REFERENCE])["scores"]
 
-    def explain(self, name: str, source: Source, frame: int, cut: float) -> Explained:
-        """Score an image and gather what there is to see.
-
-        Parameters
-        ----------
-        name : str
-            What it is called in its prediction.
-        source : Path or bytes
-        frame : int
-        cut : float
-            The score from which it is anomalous.
-
-        Raises
-        ------
-        ImageError, MissingExtraError
-            If it cannot be read or scored.
-        """
-        start = time.perf_counter()
-        raw = read_image(source, frame, max_pixels=self.predictor.max_pixels)
-        prepared = self.predictor.attempt(name, raw)
-        heated = self.predictor.has_heat
-        (found,) = self.predictor.decide([prepared], [cut], heat=heated, keep=True)
-        score = found.score
-        if score is None:
-            raise ImageError(found.error or "it has no score")
-        found = replace(found, milliseconds=1000 * (time.perf_counter() - start))
-        rest = {
-            "image": shown(self.predictor, source, frame, raw),
-            "heat": self._heat(found.heat),
-            "standing": standing(score, self._scores),
-            "nearest": [_case(each) for each in self._nearest.find(found.features)],
-        }
-        return Explained(found, rest)
-
-    def _heat(self, heat: Array | None) -> dict[str, Any] | None:
-        told = self.predictor.facts.explain
-        if heat is None or told is None:
-            return None
-        share = np.clip((heat.astype(np.float64) - told.low) / max(told.high - told.low, 1e-12), 0, 1)
-        height, width = share.shape
-        data = _encoded(np.rint(share * 255).astype(np.uint8))
-        return {"width": width, "height": height, "data": data, "method": told.method}
+def _heat(heat: Array | None, told: Explain | None) -> dict[str, Any] | None:
+    if heat is None or told is None:
+        return None
+    share = np.clip((heat.astype(np.float64) - told.low) / max(told.high - told.low, 1e-12), 0, 1)
+    height, width = share.shape
+    data = _encoded(np.rint(share * 255).astype(np.uint8))
+    return {"width": width, "height": height, "data": data, "method": told.method}
 
 
 def shown(predictor: Predictor, source: Source, frame: int, raw: Array) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from secrets import token_hex
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, Request, Response
 
-from raresight.deploy.explained import Explained, Explainer
+from raresight.deploy.explained import Background, Explained, explain_one
 from raresight.deploy.predictor import Predictor
 from raresight.deploy.service.bodies import Upload, received
 from raresight.deploy.service.opened import Opened
@@ -80,17 +80,22 @@ def _answer(service: Service, opened: Opened, upload: Upload, frame: int, cut: f
     """Give the body of the answer; in an engine's thread."""
     frames = count_frames(upload.content)
     name = upload.name if frames == 1 else f"{upload.name}#{frame}"
-    found = explainer(opened.predictor).explain(name, upload.content, frame, cut)
+    predictor = opened.predictor
+    found = explain_one(predictor, _background(predictor), name, upload.content, frame, cut)
     id = token_hex(16)
     _remember(service, id, opened.digest, found)
     answer: dict[str, Any] = {"prediction": entry(id, found.prediction), **found.rest}
     return json.dumps(answer, allow_nan=False).encode()
 
 
-@lru_cache(maxsize=1)
-def explainer(predictor: Predictor) -> Explainer:
-    """Open what a bundle keeps for explanations, once."""
-    return Explainer(predictor)
+_OPENED: WeakKeyDictionary[Predictor, Background] = WeakKeyDictionary()
+
+
+def _background(predictor: Predictor) -> Background:
+    """Open what a bundle keeps of its training images, once, and only for as long as the bundle is used."""
+    if predictor not in _OPENED:
+        _OPENED[predictor] = Background(predictor.files)
+    return _OPENED[predictor]
 
 
 def _remember(service: Service, id: str, digest: str, found: Explained) -> None:

@@ -42,6 +42,13 @@ export class Worklist {
     this.open(item);
   }
 
+  /** Where the viewer stands below the list, a finger that chose an image wants to see it; keys stay where they are. */
+  press(event, item) {
+    this.choose(item);
+    const stage = find("stage");
+    if (event.detail && stage.getBoundingClientRect().bottom > innerHeight) stage.scrollIntoView({ block: "nearest" });
+  }
+
   sort(by) {
     this.down = by === this.by ? !this.down : by !== "name";
     this.by = by;
@@ -103,7 +110,7 @@ export class Worklist {
     const said = `${item.state} ${item.prediction?.id ?? item.reason} ${item.label} ${open} ${reached}`;
     if (item.row && item.said === said) return item.row;
     item.said = said;
-    const kept = item.row ?? make("tr", { click: () => this.choose(item) });
+    const kept = item.row ?? make("tr", { click: (event) => this.press(event, item) });
     const had = kept.contains(document.activeElement);
     const one = item.prediction;
     const button = make(
