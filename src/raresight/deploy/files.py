@@ -86,6 +86,14 @@ def read_checked(folder: Path) -> Mapping[str, bytes]:
     return {name: _content(folder, name, digest) for name, digest in listed.items()}
 
 
+def digest_of(folder: Path) -> str:
+    """Name a bundle by its content: the SHA-256 of its list of hashes, empty where there is none to read."""
+    try:
+        return _digest((folder / LIST).read_bytes())
+    except OSError:
+        return ""
+
+
 _ANEW = "it was changed after it was made, so copy it anew from where it comes from"
 
 

@@ -46,6 +46,8 @@ class Predictor:
     ----------
     facts : Facts
         What the bundle says of itself.
+    files : dict of str to bytes
+        Its other files, as they were when they were checked: name → content, the graphs left out.
 
     Raises
     ------
@@ -59,6 +61,7 @@ class Predictor:
         self.folder = Path(folder)
         files = read_checked(self.folder)
         self.facts: Facts = read_facts(self.folder, files)
+        self.files = {name: content for name, content in files.items() if not name.endswith(".onnx")}
         self.max_pixels = max_pixels
         self._deciders = open_deciders(self.facts.deciders)
         threads = threads or os.cpu_count() or 1
@@ -122,7 +125,7 @@ class Predictor:
         if heat and not self.has_heat:
             raise OptionError(f"the bundle {self.folder} has no heatmaps; leave out --heatmaps")
         for group in _batches(self._prepared(images, batch), batch):
-            yield from self._decide(group, cut, heat, features)
+            yield from self.decide(group, [cut] * len(group), heat=heat, keep=features)
 
     def prepare(self, image: Image, frame: int = 0) -> Array:
         """Decode and preprocess one image: (h, w, c), as the graph takes it.
@@ -193,20 +196,31 @@ class Predictor:
         waiting = frames(images)
         first = list(islice(waiting, 2))
         if len(first) < 2:  # one image needs no pool
-            yield from (self._attempt(*each) for each in first)
+            yield from (self.attempt(*each) for each in first)
             return
         from concurrent.futures import Future, ThreadPoolExecutor
 
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            running: deque[Future[Prepared]] = deque(pool.submit(self._attempt, *each) for each in first)
+            running: deque[Future[Prepared]] = deque(pool.submit(self.attempt, *each) for each in first)
             for each in waiting:
-                running.append(pool.submit(self._attempt, *each))
+                running.append(pool.submit(self.attempt, *each))
                 if len(running) > AHEAD * batch:
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()
 
-    def _attempt(self, name: str, image: Image, frame: int, error: str | None) -> Prepared:
+    def attempt(self, name: str, image: Image, frame: int = 0, error: str | None = None) -> Prepared:
+        """Decode, measure and preprocess one image; what is wrong with it becomes its ``error``.
+
+        Parameters
+        ----------
+        name : str
+            What it is called in its prediction.
+        image : path, bytes or array
+        frame : int
+        error : str, optional
+            What is known to be wrong already: nothing is done.
+        """
         start = time.perf_counter()
         if error is not None:
             return Prepared(name, None, 0.0, error)
@@ -218,8 +232,22 @@ class Predictor:
             return Prepared(name, None, time.perf_counter() - start, str(failure))
         return Prepared(name, pixels, time.perf_counter() - start, measured=measured)
 
-    def _decide(self, group: Sequence[Prepared], cut: float, heat: bool, keep: bool) -> Iterator[Prediction]:
-        """Run the usable images of a batch through the graph, and give all of them in order."""
+    def decide(
+        self, group: Sequence[Prepared], cuts: Sequence[float], *, heat: bool = False, keep: bool = False
+    ) -> Iterator[Prediction]:
+        """Score a batch and decide about each image of it, in order.
+
+        Parameters
+        ----------
+        group : sequence of Prepared
+            From `attempt`.
+        cuts : sequence of float
+            The score from which each is anomalous.
+        heat : bool
+            Whether heatmaps are wanted too; see `has_heat`.
+        keep : bool
+            Whether a prediction keeps its image's features.
+        """
         usable = [each.pixels for each in group if each.pixels is not None]
         if not usable:
             yield from (Prediction(each.file, error=each.error) for each in group)
@@ -231,7 +259,7 @@ class Predictor:
         heats = self.heatmaps(pixels) if heat else None
         share = (time.perf_counter() - start) / len(usable)
         row = -1
-        for each in group:
+        for each, cut in zip(group, cuts, strict=True):
             if each.pixels is None:
                 yield Prediction(each.file, error=each.error)
                 continue

@@ -31,7 +31,7 @@ from raresight.images.readers.base import (
 )
 
 ROBUST_PERCENTILES = (0.5, 99.5)
-VOLUME_FACTOR = 4
+VOLUME_FACTOR = 2
 """A volume may hold this many times the pixels that an image may."""
 
 _GZIP = b"\x1f\x8b"

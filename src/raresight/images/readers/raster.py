@@ -27,6 +27,7 @@ from raresight.images.readers.base import (
     check_frame,
     check_size,
     open_source,
+    row_blocks,
     stretch,
 )
 
@@ -137,8 +138,10 @@ def _stretched(values: NDArray[Any], inverted: bool) -> NDArray[np.uint16]:
 def _over_black(image: Image.Image) -> NDArray[np.uint8]:
     wanted = "LA" if image.mode in ("L", "LA", "La") else "RGBA"
     pixels = np.asarray(image if image.mode == wanted else image.convert(wanted))
-    alpha = pixels[..., -1:].astype(np.uint16)
-    blended = ((pixels[..., :-1] * alpha + 127) // 255).astype(np.uint8)
+    blended = np.empty((*pixels.shape[:2], pixels.shape[2] - 1), np.uint8)
+    for rows in row_blocks(pixels):
+        alpha = pixels[rows, :, -1:].astype(np.uint16)
+        blended[rows] = (pixels[rows, :, :-1] * alpha + 127) // 255
     return blended[..., 0] if wanted == "LA" else blended
 
 
