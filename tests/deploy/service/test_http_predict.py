@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from PIL import Image
-from serving import ask, files, opened_app, png, post
+from serving import ask, files, held, opened_app, png, post
 
 from conftest import grey
 from raresight.deploy.predictor import Predictor
@@ -205,10 +205,8 @@ def test_colour_is_refused_by_a_detector_of_grey_images(app, tmp_path):
 
 def test_a_slow_answer_is_given_up(bundle, image):
     with opened_app(bundle, timeout=0.4) as app:
-        engine = app.state.service.engine
-        engine._turn.acquire()  # the graph is taken: what is decoded waits
-        answer = post(app, image)
-        engine._turn.release()
+        with held(app.state.service.engine):
+            answer = post(app, image)
         assert answer.status_code == 503
         assert answer.headers["retry-after"]
         assert post(app, image, params={}).status_code == 200
