@@ -10,10 +10,12 @@ import sys
 import threading
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import raresight as rs
-from raresight.cli import main
+from raresight.cli.app import app
+from raresight.cli.console import guarded
 from raresight.deploy.feedback import FeedbackFullError, FeedbackStore, UnknownImageError, read_rows
 from raresight.deploy.feedback_evaluation import evaluate_feedback
 from raresight.errors import DataError, InputError, RunError
@@ -63,7 +65,8 @@ def test_a_killed_process_loses_nothing_that_was_kept(tmp_path):
         "import sys, os, signal; from raresight.deploy.feedback import FeedbackStore\n"
         "store = FeedbackStore(sys.argv[1])\n"
         "for n in range(50):\n"
-        "    store.remember(str(n), bundle='b', score=1.0, probability=None, decision='normal', threshold=2.0)\n"
+        "    known = dict(bundle='b', score=1.0, probability=None, decision='normal', threshold=2.0)\n"
+        "    store.remember(str(n), **known)\n"
         "    store.label(str(n), 'normal')\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -161,8 +164,6 @@ def test_judge_takes_what_is_read(store):
     filled(store)
     frame = rs.read_feedback(store.path)
     both = frame.assign(recipe="served"), frame.assign(recipe="other", score=-frame["score"])
-    import pandas as pd
-
     assert rs.judge(pd.concat(both), baseline="other").verdicts
 
 
@@ -177,11 +178,11 @@ def test_one_class_and_no_label_are_told(store):
 
 def test_the_command_prints_figures_and_json(store, capsys):
     filled(store)
-    assert main(["feedback", str(store.path)]) == 0
+    assert guarded(app, ["feedback", str(store.path)]) == 0
     shown = capsys.readouterr()
     assert "60 images, 20 of them anomalous" in shown.out and "Sensitivity" in shown.out
     assert "not a sample" in shown.err
-    assert main(["feedback", str(store.path), "--json"]) == 0
+    assert guarded(app, ["feedback", str(store.path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["labelled"] == 60
-    assert main(["feedback", str(store.path) + "x"]) == 2
+    assert guarded(app, ["feedback", str(store.path) + "x"]) == 2
     assert "there is no feedback file" in capsys.readouterr().err
