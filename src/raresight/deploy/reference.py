@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raresight.deploy.drift_features import feature_reference
+from raresight.deploy.drift_features import CLASSES, feature_reference
 from raresight.deploy.kernel import FREQUENCIES, Waves, bandwidth
 from raresight.experiment.inner import InnerScores
 from raresight.experiment.recipe import FittedRecipe
@@ -29,8 +29,6 @@ BLOCK = 256
 
 FOLDS = 10
 """Parts of the patients; the distances of each come from statistics of the others."""
-
-CLASSES = ("normal", "anomalous")
 
 
 def reference(
@@ -84,9 +82,9 @@ def drift_statistics(features: Array, label: Array, groups: Array) -> dict[str, 
     -------
     dict or None
         ``width`` and ``frequencies`` of a Gaussian kernel, see `raresight.deploy.kernel`; and by class
-        ``groups``, ``waves``, the mean kernel embedding, and ``distance``, ``mean`` and ``deviation`` of the
-        Mahalanobis distance from statistics (`feature_statistics`) of other patients. None for fewer than
-        two patients a part.
+        ``n`` images, ``groups``, ``waves``, the mean kernel embedding, and ``distance``, ``mean`` and
+        ``deviation`` of the Mahalanobis distance from statistics (`feature_statistics`) of other patients.
+        None for fewer than two patients a part.
     """
     names, member = np.unique(groups, return_inverse=True)
     if len(names) < 2 * FOLDS:
@@ -100,6 +98,7 @@ def drift_statistics(features: Array, label: Array, groups: Array) -> dict[str, 
     waves = Waves(features.shape[1], width)(features)
     described = {
         name: {
+            "n": int((label == code).sum()),
             "groups": len(np.unique(groups[label == code])),
             "waves": _short(waves[label == code].mean(axis=0, dtype=np.float64)),
             "distance": {
