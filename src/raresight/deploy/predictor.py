@@ -106,12 +106,15 @@ class Predictor:
         *,
         threshold: str | float = "default",
         heat: bool = False,
+        features: bool = False,
         batch: int = BATCH,
     ) -> Iterator[Prediction]:
         """Give predictions one after the other, while later images are still being decoded; see `predict`.
 
         Parameters
         ----------
+        features : bool
+            Whether a prediction keeps what the representation makes of its image.
         batch : int
             Images that go through the graph at once; the result does not depend on it.
         """
@@ -119,7 +122,7 @@ class Predictor:
         if heat and not self.has_heat:
             raise OptionError(f"the bundle {self.folder} has no heatmaps; leave out --heatmaps")
         for group in _batches(self._prepared(images, batch), batch):
-            yield from self._decide(group, cut, heat)
+            yield from self._decide(group, cut, heat, features)
 
     def prepare(self, image: Image, frame: int = 0) -> Array:
         """Decode and preprocess one image: (h, w, c), as the graph takes it.
@@ -215,7 +218,7 @@ class Predictor:
             return Prepared(name, None, time.perf_counter() - start, str(failure))
         return Prepared(name, pixels, time.perf_counter() - start, measured=measured)
 
-    def _decide(self, group: Sequence[Prepared], cut: float, heat: bool) -> Iterator[Prediction]:
+    def _decide(self, group: Sequence[Prepared], cut: float, heat: bool, keep: bool) -> Iterator[Prediction]:
         """Run the usable images of a batch through the graph, and give all of them in order."""
         usable = [each.pixels for each in group if each.pixels is not None]
         if not usable:
@@ -236,7 +239,9 @@ class Predictor:
             own = None if features is None else features[row]
             seen = Seen(float(scores[row]), float(chances[row]), cut, own, each.pixels)
             found = self._verdict(seen, each, 1000 * (each.seconds + share))
-            yield found if heats is None else replace(found, heat=heats[row], pixels=each.pixels)
+            if heats is not None:
+                found = replace(found, heat=heats[row], pixels=each.pixels)
+            yield replace(found, features=own) if keep else found
 
     def _verdict(self, seen: Seen, image: Prepared, milliseconds: float) -> Prediction:
         if not np.isfinite(seen.score):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from raresight.experiment.protocol import TEMPERATURE, Protocol, Splitting
 from raresight.experiment.recipe import Recipe, check_graded, make_recipes, recipe_notices
 from raresight.experiment.run import Run, locked, open_run
 from raresight.experiment.settings import run_settings
-from raresight.experiment.task import Failure, Task, try_task
+from raresight.experiment.task import Failure, Result, Task, try_task
 from raresight.experiment.workers import run_in_workers
 from raresight.images.grouping import Grouping, group_images, grouping_sentences, grouping_warnings
 from raresight.images.manifest import Manifest
@@ -386,16 +386,41 @@ def _work(tasks: Sequence[Task], work: Work, run: Run, workers: int, progress: P
     if external is not None:
         external = replace(external, store=_light(external.store))
     calls = [(task, _light(work.store), work.grouping.names, work.protocol, external) for task in tasks]
+    with progress("training and testing", len(tasks)) as tick:
+        run_tasks(try_task, calls, run, workers, tick)
+
+
+def run_tasks(
+    function: Callable[..., Result | Failure],
+    calls: Sequence[tuple[Any, ...]],
+    run: Run,
+    workers: int,
+    tick: Callable[[int], None],
+) -> None:
+    """Carry tasks out in worker processes and keep each one's result, or why it failed.
+
+    Parameters
+    ----------
+    function : callable
+        Picklable.
+    calls : sequence of tuple
+        Its arguments, the task first.
+    run : Run
+        Where results are kept.
+    workers : int
+    tick : callable
+        Told of each task that ended.
+    """
+    tasks: list[Task] = [call[0] for call in calls]
     failed: list[tuple[Task, str]] = []
     run.write_failed(failed)
-    with progress("training and testing", len(tasks)) as tick:
-        for number, result in run_in_workers(try_task, calls, min(workers, len(tasks))):
-            if isinstance(result, Failure):
-                failed.append((tasks[number], result.reason))
-                run.write_failed(failed)
-            else:
-                run.write(tasks[number], result)
-            tick(1)
+    for number, result in run_in_workers(function, calls, min(workers, len(tasks))):
+        if isinstance(result, Failure):
+            failed.append((tasks[number], result.reason))
+            run.write_failed(failed)
+        else:
+            run.write(tasks[number], result)
+        tick(1)
 
 
 def _leak(tasks: Sequence[LeakyTask], work: Work, run: Run, workers: int, progress: Progress) -> None:

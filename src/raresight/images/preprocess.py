@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import reduce
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raresight.errors import ImageError, OptionError
+from raresight.images.levels import count_levels, percentiles_of
 from raresight.images.neutralise import check_neutralisers, cut_alike, match_intensity, neutralise
 from raresight.images.resample import resample
 
@@ -127,11 +129,12 @@ def crop_to_content(image: Image) -> Image:
 
 def content_box(image: Image) -> tuple[slice, slice]:
     """Find the rows and columns that `crop_to_content` keeps; all of them where there is no content."""
-    brightness = image.max(axis=2) if image.ndim == 3 else image
-    top = float(np.percentile(brightness, 99.5))
-    bright = brightness > DARK * top if top > 0 else np.zeros_like(brightness, dtype=bool)
-    rows = np.flatnonzero(bright.mean(axis=1) > 0.02)
-    columns = np.flatnonzero(bright.mean(axis=0) > 0.02)
+    brightness = image if image.ndim == 2 else reduce(np.maximum, np.moveaxis(image, 2, 0))
+    (top,) = percentiles_of(count_levels(brightness), [99.5])
+    bright = (brightness > DARK * top if top > 0 else np.zeros_like(brightness, dtype=bool)).view(np.uint8)
+    height, width = bright.shape
+    rows = np.flatnonzero(bright.sum(axis=1, dtype=np.uint32) / width > 0.02)
+    columns = np.flatnonzero(bright.sum(axis=0, dtype=np.uint32) / height > 0.02)
     if not len(rows) or not len(columns):
         return slice(None), slice(None)
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
@@ -140,14 +143,16 @@ def content_box(image: Image) -> tuple[slice, slice]:
 def stretch_window(image: Image) -> Image:
     """Spread the 0.5th to the 99.5th percentile of the content over the full range of the dtype."""
     full = np.iinfo(image.dtype).max
-    content = image[image > 0]
-    if not content.size:
+    counts = count_levels(image)
+    counts[0] = 0
+    if not counts.any():
         return image
-    low, high = np.percentile(content, (0.5, 99.5))
+    low, high = percentiles_of(counts, (0.5, 99.5))
     if high <= low:
         return image
-    spread = (image.astype(np.float32) - low) * (full / (high - low))
-    windowed: Image = np.clip(np.rint(spread), 0, full).astype(image.dtype)
+    levels = np.arange(full + 1, dtype=np.float64)
+    table = np.clip(np.rint((levels - low) * (full / (high - low))), 0, full).astype(image.dtype)
+    windowed: Image = table[image]
     return windowed
 
 
