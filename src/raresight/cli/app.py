@@ -15,6 +15,7 @@ from raresight.cli import (
     demo,
     explain,
     judge,
+    listen,
     listing,
     predict,
     report,
@@ -59,6 +60,7 @@ app.command("judge")(judge.judge)
 app.command("report")(report.report)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
+app.command("listen")(listen.listen)
 app.command("stress")(stress.stress)
 app.command("check-table")(check_table.check_table)
 app.command("list")(listing.list_registry)

@@ -34,11 +34,13 @@ class Placement:
 
     def to_square(self, points: Floats) -> Floats:
         """Bring (n, 2) points, row and column, from the source image to the square."""
-        return points * np.array(self.scale) + np.array(self.offset)
+        square: Floats = points * np.array(self.scale) + np.array(self.offset)
+        return square
 
     def to_source(self, points: Floats) -> Floats:
         """Bring (n, 2) points, row and column, from the square to the source image."""
-        return (points - np.array(self.offset)) / np.array(self.scale)
+        source: Floats = (points - np.array(self.offset)) / np.array(self.scale)
+        return source
 
     def plane_in_source(self, plane: NDArray[Any], size: int, shape: tuple[int, int]) -> Floats:
         """Show a plane that covers the square, such as a heatmap, in the source's frame.

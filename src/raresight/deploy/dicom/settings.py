@@ -189,7 +189,9 @@ def need_dicom() -> None:
 def _check_title(title: str, option: str) -> None:
     plain = title.isascii() and title.isprintable() and "\\" not in title
     if not plain or not 1 <= len(title.strip()) <= LONGEST_TITLE:
-        raise OptionError(f"{option}: {title!r} is no AE title; it has 1 to {LONGEST_TITLE} characters of ASCII")
+        raise OptionError(
+            f"{option}: {title!r} is no AE title; it has 1 to {LONGEST_TITLE} characters of ASCII"
+        )
 
 
 def _is_loopback(host: str) -> bool:
