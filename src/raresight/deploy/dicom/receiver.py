@@ -96,7 +96,7 @@ class Receiver:
         server, self._server = self._server, None
         server.shutdown()
         until = time.monotonic() + DRAIN
-        while server.active_associations and time.monotonic() < until:
+        while any(one.is_established for one in server.active_associations) and time.monotonic() < until:
             time.sleep(0.05)
         for association in server.active_associations:
             association.abort()
