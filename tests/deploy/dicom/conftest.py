@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from shutil import copytree
 
-import onnx
 import pytest
 from pydicom import Dataset
-from ward import Pacs, dicom_object, new_uid
+from ward import Pacs, dicom_object, new_uid, seeing_bundle
 
 from raresight.deploy.dicom.settings import NodeSettings, Peer
-from raresight.deploy.files import write_list
 from raresight.deploy.predictor import Predictor
 
 
@@ -65,34 +61,8 @@ def to_pacs(settings, pacs: Pacs) -> Callable[..., NodeSettings]:
 @pytest.fixture(scope="session")
 def seeing(bundle: Path, tmp_path_factory) -> Predictor:
     """The quick detector with an explanation graph that calls bright places hot."""
-    copy = Path(copytree(bundle, tmp_path_factory.mktemp("seeing") / "bundle"))
-    content = json.loads((copy / "bundle.json").read_text())
-    size, channels = content["input"]["size"], content["input"]["channels"]
-    onnx.save(brightness_graph(size, channels), copy / "explain.onnx")
-    content["graphs"]["explain"] = {
-        "file": "explain.onnx",
-        "method": "brightness",
-        "low": 120.0,
-        "high": 250.0,
-    }
-    (copy / "bundle.json").write_text(json.dumps(content))
-    write_list(copy)
+    copy = seeing_bundle(bundle, tmp_path_factory.mktemp("seeing") / "bundle")
     return Predictor(copy, threads=1)
-
-
-def brightness_graph(size: int, channels: int) -> onnx.ModelProto:
-    """Mean brightness of cells of 8 × 8 pixels."""
-    make = onnx.helper
-    nodes = [
-        make.make_node("Cast", ["pixels"], ["wide"], to=onnx.TensorProto.FLOAT),
-        make.make_node("Transpose", ["wide"], ["planes"], perm=[0, 3, 1, 2]),
-        make.make_node("AveragePool", ["planes"], ["cells"], kernel_shape=[8, 8], strides=[8, 8]),
-        make.make_node("ReduceMean", ["cells"], ["heat"], axes=[1], keepdims=0),
-    ]
-    pixels = make.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, ["n", size, size, channels])
-    heat = make.make_tensor_value_info("heat", onnx.TensorProto.FLOAT, ["n", size // 8, size // 8])
-    graph = make.make_graph(nodes, "brightness", [pixels], [heat])
-    return make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8)
 
 
 @pytest.fixture(autouse=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from pathlib import Path
+from shutil import copytree
 from uuid import uuid4
 
 import numpy as np
+import onnx
 from pydicom import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, VLPhotographicImageStorage
 from pynetdicom import AE, evt, sop_class
@@ -16,6 +20,7 @@ from raresight.deploy.dicom.node import Node
 from raresight.deploy.dicom.offered import image_classes
 from raresight.deploy.dicom.settings import NodeSettings
 from raresight.deploy.dicom.store import RESULTS
+from raresight.deploy.files import write_list
 from raresight.deploy.predictor import Predictor
 
 NAME, PATIENT = "Müller^Jürgen", "SECRET-4711"
@@ -63,6 +68,38 @@ def dicom_object(pixels: np.ndarray, study: str, number: int = 1, **changes: obj
         setattr(one, name, value)
     one.file_meta.MediaStorageSOPClassUID = one.SOPClassUID
     return one
+
+
+def seeing_bundle(bundle: Path, folder: Path) -> Path:
+    """Copy a quick bundle and give it an explanation graph that calls bright places hot."""
+    copy = Path(copytree(bundle, folder))
+    content = json.loads((copy / "bundle.json").read_text())
+    size, channels = content["input"]["size"], content["input"]["channels"]
+    onnx.save(brightness_graph(size, channels), copy / "explain.onnx")
+    content["graphs"]["explain"] = {
+        "file": "explain.onnx",
+        "method": "brightness",
+        "low": 120.0,
+        "high": 250.0,
+    }
+    (copy / "bundle.json").write_text(json.dumps(content))
+    write_list(copy)
+    return copy
+
+
+def brightness_graph(size: int, channels: int) -> onnx.ModelProto:
+    """Mean brightness of cells of 8 × 8 pixels."""
+    make = onnx.helper
+    nodes = [
+        make.make_node("Cast", ["pixels"], ["wide"], to=onnx.TensorProto.FLOAT),
+        make.make_node("Transpose", ["wide"], ["planes"], perm=[0, 3, 1, 2]),
+        make.make_node("AveragePool", ["planes"], ["cells"], kernel_shape=[8, 8], strides=[8, 8]),
+        make.make_node("ReduceMean", ["cells"], ["heat"], axes=[1], keepdims=0),
+    ]
+    pixels = make.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, ["n", size, size, channels])
+    heat = make.make_tensor_value_info("heat", onnx.TensorProto.FLOAT, ["n", size // 8, size // 8])
+    graph = make.make_graph(nodes, "brightness", [pixels], [heat])
+    return make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=8)
 
 
 class Pacs:
