@@ -7,14 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from shutil import copytree
 
-import numpy as np
 import pytest
+from bundle_lab import SET
 from PIL import Image
 
 import raresight as rs
-from raresight.deploy.files import LIST, write_list
-
-SET = "phantom:brain?n=48&anomalies=0.4&difficulty=0&seed=0"
+from raresight.deploy.files import write_list
 
 
 @pytest.fixture(scope="session")
@@ -61,11 +59,3 @@ def changed(bundle, tmp_path) -> Callable[..., Path]:
 def copy(bundle, tmp_path) -> Path:
     """A copy of the bundle, to be spoilt."""
     return Path(copytree(bundle, tmp_path / "copy"))
-
-
-def listed(folder: Path) -> str:
-    return (folder / LIST).read_text()
-
-
-def grey(seed: int = 0, shape: tuple[int, ...] = (40, 40), dtype: type = np.uint8) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape).astype(dtype)

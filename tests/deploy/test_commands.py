@@ -7,9 +7,9 @@ import json
 import os
 
 import pytest
+from bundle_lab import SET, grey
 from PIL import Image
 
-from conftest import SET, grey
 from raresight.cli.app import app
 from raresight.cli.console import guarded
 

@@ -8,8 +8,8 @@ import os
 import pickle
 
 import pytest
+from bundle_lab import listed
 
-from conftest import listed
 from raresight.deploy.files import LIST, SUFFIXES, read_checked, write_list
 from raresight.deploy.predictor import Predictor
 from raresight.errors import BundleError

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from bundle_lab import grey
 from PIL import Image
 
-from conftest import grey
 from raresight.deploy.deciders import DECIDERS
 from raresight.deploy.inputs import find_files
 from raresight.deploy.predictor import Predictor

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from bundle_lab import grey
 from serving import client, held, opened_app, png, within
 
-from conftest import grey
 from raresight.deploy.service.engine import Engine
 from raresight.deploy.service.opened import open_bundle
 from raresight.errors import ImageError

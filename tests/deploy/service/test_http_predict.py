@@ -7,12 +7,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from bundle_lab import grey
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from serving import ask, files, held, opened_app, png, post
 
-from conftest import grey
 from raresight.deploy.predictor import Predictor
 
 KEYS = ["id", "file", "score", "probability", "decision", "threshold", "milliseconds"]
