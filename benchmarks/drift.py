@@ -230,7 +230,7 @@ def main() -> None:
     start = time.perf_counter()
     parts = {"simulation": lambda: simulate(20 if chosen.quick else 200)}
     parts |= {
-        name: (lambda name=name: real(chosen.data, name, 2 if chosen.quick else 8, 5 if chosen.quick else 15))
+        name: (lambda name=name: real(chosen.data, name, 2 if chosen.quick else 6, 5 if chosen.quick else 15))
         for name in SETS
     }
     wanted = [chosen.part] if chosen.part else list(parts)
