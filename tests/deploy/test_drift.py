@@ -306,5 +306,5 @@ def test_a_bundle_has_what_drift_needs(bundle):
     """Its components were learned from its images: only scores are held to them."""
     reference = json.loads((bundle / "reference.json").read_text())
     assert reference["drift"] is None and reference["features"] is not None
-    assert reference["scores"]["normal"]["groups"] <= reference["scores"]["normal"]["n"]
+    assert reference["scores"]["normal"]["independent"] <= reference["scores"]["normal"]["n"]
     assert DriftMonitor(reference).status()["features"] is None

@@ -64,7 +64,7 @@ class FeatureReference:
     def differ(self, waves: Array, shares: tuple[float, float]) -> Discrepancy:
         """Hold (m, w) waves to the classes' means; see `raresight.deploy.kernel.discrepancy`."""
         means = [np.asarray(c["waves"], np.float64) for c in self.classes]
-        sizes, crowding = [int(c["groups"]) for c in self.classes], self._crowding
+        sizes, crowding = [float(c["independent"]) for c in self.classes], self._crowding
         if len(means) == 1:
             return discrepancy(waves, means[0], None, (sizes[0], 0), (crowding[0], 1.0), (0.0, 0.0))
         return discrepancy(
@@ -74,7 +74,7 @@ class FeatureReference:
     def distance(self, found: Array, shares: tuple[float, float]) -> dict[str, float]:
         """Hold the mean of (m,) distances to the classes' means, at the share that suits best."""
         means = np.array([c["distance"]["mean"] for c in self.classes])
-        errors = np.array([c["distance"]["deviation"] / math.sqrt(c["groups"]) for c in self.classes])
+        errors = np.array([c["distance"]["deviation"] / math.sqrt(c["independent"]) for c in self.classes])
         share, mean = np.ones(1), float(found.mean())
         if len(means) == 2:
             across = means[1] - means[0]
@@ -93,4 +93,4 @@ class FeatureReference:
 
     @property
     def _crowding(self) -> list[float]:
-        return [c["n"] / c["groups"] for c in self.classes]
+        return [float(c["crowding"]) for c in self.classes]

@@ -86,7 +86,7 @@ def discrepancy(
     waves: Singles,
     normal: Floats,
     anomalous: Floats | None,
-    sizes: tuple[int, int],
+    sizes: tuple[float, float],
     crowding: tuple[float, float],
     shares: tuple[float, float],
 ) -> Discrepancy:
@@ -99,9 +99,9 @@ def discrepancy(
     normal, anomalous : (w,) float64 arrays
         The classes' mean waves.
     sizes : (int, int)
-        How many patients either mean is made of.
+        How many independent images either mean is worth.
     crowding : (float, float)
-        Images a patient of either class.
+        New images for each independent one, of either class.
     shares : (float, float)
         Between which the new images' share of anomalies lies.
 

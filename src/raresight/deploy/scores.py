@@ -29,15 +29,15 @@ class ClassScores:
 
     Attributes
     ----------
-    n : int
-        How many independent ones: patients where they are known, else images.
+    n : float
+        How many independent ones they are worth: fewer than there are where patients have several images.
     quantiles : (q,) float64 array
         At evenly spaced levels from 0 to 1.
     crowding : float
-        Images for each independent one; those of new images are taken to be as many.
+        New images for each independent one.
     """
 
-    n: int
+    n: float
     quantiles: Floats
     crowding: float = 1.0
 
@@ -46,8 +46,8 @@ class ClassScores:
         """Read a class of ``reference.json``; None where there was none of it."""
         if not known["n"]:
             return None
-        n = int(known.get("groups", known["n"]))
-        return cls(n, np.asarray(known["quantiles"], np.float64), int(known["n"]) / n)
+        quantiles = np.asarray(known["quantiles"], np.float64)
+        return cls(float(known.get("independent", known["n"])), quantiles, float(known.get("crowding", 1)))
 
     def up_to(self, x: Floats) -> Floats:
         """Give the share of scores at most x."""
