@@ -228,7 +228,7 @@ def main() -> None:
     arguments.add_argument("--part", choices=("simulation", *SETS), help="only this, printed and not written")
     chosen = arguments.parse_args()
     start = time.perf_counter()
-    parts = {"simulation": lambda: simulate(20 if chosen.quick else 400)}
+    parts = {"simulation": lambda: simulate(20 if chosen.quick else 200)}
     parts |= {
         name: (lambda name=name: real(chosen.data, name, 2 if chosen.quick else 8, 5 if chosen.quick else 25))
         for name in SETS

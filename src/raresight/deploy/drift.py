@@ -101,11 +101,11 @@ class DriftMonitor:
             As JSON has it. ``images`` that were seen, ``window`` of them looked at, ``full_window``; then,
             from `FEWEST` images on (None before): ``scores``: ``ks`` and ``psi`` at the estimated share of
             anomalies, ``p`` of a distance beyond `TOLERANCE`, ``psi_as_trained`` at training's share,
-            ``bins`` with their ``edges``, shares ``expected`` and ``found``; ``features`` (None where the bundle knows
-            none): ``mmd``, squared and without bias, ``p``, and ``distance``: ``mean``, ``expected``, ``z``,
-            ``p``; ``prevalence`` (None where a class is unknown): ``estimate``, ``low``, ``high`` (95 %),
-            ``stated``, ``mean_probability``; ``alarms``: each ``name`` and ``sentence``. All but ``images``
-            may lag `EVERY` images behind.
+            ``bins`` with their ``edges``, shares ``expected`` and ``found``; ``features`` (None where the
+            bundle knows none): ``mmd``, squared and without bias, ``p``, and ``distance``: ``mean``,
+            ``expected``, ``z``, ``p``; ``prevalence`` (None where a class is unknown): ``estimate``, ``low``,
+            ``high`` (95 %), ``stated``, ``mean_probability``; ``alarms``: each ``name`` and ``sentence``. All
+            but ``images`` may lag `EVERY` images behind.
         """
         with self._lock:
             count, last = self._window.count, self._last
@@ -133,14 +133,13 @@ class DriftMonitor:
         sure, wide = self._shares(window.scores, 0.05), self._shares(window.scores, LEVEL / TESTS)
         share = self._scores.share if sure is None else sure.estimate
         found["scores"] = self._examine_scores(window.scores, share)
-        within = (0.0, 1.0) if wide is None else (wide.low, wide.high)
-        found["features"] = self._examine_features(window.measures, within)
-        if sure is not None and wide is not None:
+        if sure is not None:
             found["prevalence"] = self._state(sure, window.chances)
-            known = (wide.low, wide.high)
-        else:
-            known = None
-        found["alarms"] = list(self._alarms(found, known))
+        # Scores of no mixture of the two classes say nothing of the share of either.
+        lost = wide is None or found["scores"]["p"] < LEVEL / TESTS
+        shares = (0.0, 1.0) if wide is None or lost else (wide.low, wide.high)
+        found["features"] = self._examine_features(window.measures, shares)
+        found["alarms"] = list(self._alarms(found, shares))
         return found
 
     def _shares(self, scores: Array, level: float) -> Prevalence | None:
@@ -186,9 +185,7 @@ class DriftMonitor:
             "mean_probability": float(known.mean()) if len(known) else None,
         }
 
-    def _alarms(
-        self, found: Mapping[str, Any], shares: tuple[float, float] | None
-    ) -> Iterator[dict[str, str]]:
+    def _alarms(self, found: Mapping[str, Any], shares: tuple[float, float]) -> Iterator[dict[str, str]]:
         level, last = LEVEL / TESTS, f"the last {found['window']} images"
         scores, features = found["scores"], found["features"]
         if scores["p"] < level:
@@ -207,7 +204,7 @@ class DriftMonitor:
             farther = features["distance"]["z"] > 0
             side = "farther from the training images" if farther else "nearer to the training images' middle"
             yield _alarm("distance", f"{last} lie {side} than new ones of their kind would")
-        if shares is not None and not shares[0] <= self.prevalence <= shares[1]:
+        if not shares[0] <= self.prevalence <= shares[1]:
             known = found["prevalence"]
             yield _alarm(
                 "prevalence",

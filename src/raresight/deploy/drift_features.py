@@ -14,6 +14,8 @@ from raresight.explain.reference import Reference
 
 Array = NDArray[Any]
 
+CLASSES = ("normal", "anomalous")
+
 
 AXES = 8
 """Principal axes that distances know, at most, and never more than one for `PER_AXIS` images: along more of
@@ -47,8 +49,7 @@ class FeatureReference:
         known = reference["drift"]
         self.space = feature_reference(reference["features"])
         self.waves = Waves(len(self.space.mean), float(known["width"]), int(known["frequencies"]))
-        self.classes = [known["classes"].get(name) for name in ("normal", "anomalous")]
-        self.means = [None if c is None else np.asarray(c["waves"], np.float64) for c in self.classes]
+        self.classes = [known["classes"][name] for name in CLASSES if name in known["classes"]]
 
     @property
     def width(self) -> int:
@@ -62,25 +63,26 @@ class FeatureReference:
 
     def differ(self, waves: Array, shares: tuple[float, float]) -> Discrepancy:
         """Hold (m, w) waves to the classes' means; see `raresight.deploy.kernel.discrepancy`."""
-        normal, anomalous = self.means
-        sizes = tuple(0 if c is None else int(c["groups"]) for c in self.classes)
-        if normal is None:
-            return discrepancy(waves, anomalous, None, (sizes[1], 0), (0.0, 0.0))  # type: ignore[arg-type]
-        return discrepancy(waves, normal, anomalous, sizes, shares)  # type: ignore[arg-type]
+        means = [np.asarray(c["waves"], np.float64) for c in self.classes]
+        sizes, crowding = [float(c["independent"]) for c in self.classes], self._crowding
+        if len(means) == 1:
+            return discrepancy(waves, means[0], None, (sizes[0], 0), (crowding[0], 1.0), (0.0, 0.0))
+        return discrepancy(
+            waves, means[0], means[1], (sizes[0], sizes[1]), (crowding[0], crowding[1]), shares
+        )
 
     def distance(self, found: Array, shares: tuple[float, float]) -> dict[str, float]:
         """Hold the mean of (m,) distances to the classes' means, at the share that suits best."""
-        known = [c for c in self.classes if c is not None]
-        means = np.array([c["distance"]["mean"] for c in known])
-        errors = np.array([c["distance"]["deviation"] / math.sqrt(c["groups"]) for c in known])
-        share = np.array([1.0])
-        mean = float(found.mean())
-        if len(known) == 2:
+        means = np.array([c["distance"]["mean"] for c in self.classes])
+        errors = np.array([c["distance"]["deviation"] / math.sqrt(c["independent"]) for c in self.classes])
+        share, mean = np.ones(1), float(found.mean())
+        if len(means) == 2:
             across = means[1] - means[0]
             best = (mean - means[0]) / across if abs(across) > 1e-12 else shares[0]
             right = float(np.clip(best, *shares))
             share = np.array([1 - right, right])
-        error = math.sqrt(float(found.var()) / len(found) + float(((share * errors) ** 2).sum()))
+        own = len(found) / float(share @ self._crowding)
+        error = math.sqrt(float(found.var()) / own + float(((share * errors) ** 2).sum()))
         z = (mean - float(share @ means)) / max(error, 1e-12)
         return {
             "mean": mean,
@@ -88,3 +90,7 @@ class FeatureReference:
             "z": z,
             "p": math.erfc(abs(z) / math.sqrt(2)),
         }
+
+    @property
+    def _crowding(self) -> list[float]:
+        return [c["n"] / c["independent"] for c in self.classes]

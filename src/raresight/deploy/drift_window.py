@@ -66,7 +66,7 @@ class Window:
     def restore(self, path: Path, owner: str) -> bool:
         """Go on from what `save` wrote, if it was of the same bundle and size; tell whether it was."""
         try:
-            with np.load(path, allow_pickle=False) as kept:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as kept:
                 found = {name: kept[name] for name in ("scores", "chances", "measures", "count", "owner")}
             fits = str(found["owner"]) == owner and all(
                 found[name].shape == getattr(self, name).shape for name in ("scores", "chances", "measures")

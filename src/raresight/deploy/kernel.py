@@ -86,7 +86,8 @@ def discrepancy(
     waves: Singles,
     normal: Floats,
     anomalous: Floats | None,
-    sizes: tuple[int, int],
+    sizes: tuple[float, float],
+    crowding: tuple[float, float],
     shares: tuple[float, float],
 ) -> Discrepancy:
     """Hold new images' waves to those of training, at the share of anomalies that suits best.
@@ -98,7 +99,9 @@ def discrepancy(
     normal, anomalous : (w,) float64 arrays
         The classes' mean waves.
     sizes : (int, int)
-        How many images (patients) either mean is made of.
+        How many independent images either mean is worth.
+    crowding : (float, float)
+        Images for each independent one, of either class.
     shares : (float, float)
         Between which the new images' share of anomalies lies.
 
@@ -116,7 +119,8 @@ def discrepancy(
         best = float((mean - normal) @ across / max(float(across @ across), 1e-300))
         share = float(np.clip(best, *shares))
     reference = normal if anomalous is None else (1 - share) * normal + share * anomalous
-    noise = 1 / m + (1 - share) ** 2 / max(sizes[0], 1) + (share**2 / sizes[1] if share else 0.0)
+    own = m / ((1 - share) * crowding[0] + share * crowding[1])
+    noise = 1 / own + (1 - share) ** 2 / max(sizes[0], 1) + (share**2 / sizes[1] if share else 0.0)
     centred = waves - mean.astype(np.float32)
     small = centred @ centred.T if m < waves.shape[1] else centred.T @ centred
     weights = np.maximum(np.linalg.eigvalsh(small.astype(np.float64)) / (m - 1), 0) * noise

@@ -84,6 +84,7 @@ def estimate_prevalence(
     square0, square1 = float(every0 @ _slope(own0, at) ** 2), float(every1 @ _slope(own1, at) ** 2)
     expected = (1 - GRID) * mean0 + GRID * mean1
     spread = (1 - GRID) * square0 + GRID * square1 - expected**2
+    spread *= (1 - GRID) * normal.crowding + GRID * anomalous.crowding
     apart = UNSEEN * (mean1 - mean0) ** 2
     of_reference = (1 - GRID) ** 2 * (square0 - mean0**2 + apart / normal.n) / normal.n
     of_reference += GRID**2 * (square1 - mean1**2 + apart / anomalous.n) / anomalous.n

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raresight.deploy.drift_features import feature_reference
+from raresight.deploy.drift_features import CLASSES, feature_reference
 from raresight.deploy.kernel import FREQUENCIES, Waves, bandwidth
 from raresight.experiment.inner import InnerScores
 from raresight.experiment.recipe import FittedRecipe
@@ -30,8 +30,6 @@ BLOCK = 256
 FOLDS = 10
 """Parts of the patients; the distances of each come from statistics of the others."""
 
-CLASSES = ("normal", "anomalous")
-
 
 def reference(
     fitted: FittedRecipe, store: ImageStore, inner: InnerScores, groups: Array | None = None
@@ -49,7 +47,8 @@ def reference(
     Returns
     -------
     dict
-        ``scores``: ``normal`` and ``anomalous``, each ``n``, ``groups`` and 101 ``quantiles``; ``features``:
+        ``scores``: ``normal`` and ``anomalous``, each ``n``, ``independent`` and 101
+        ``quantiles``; ``features``:
         see `feature_statistics`, None where the representation gives images, not features; ``drift``: see
         `drift_statistics`, None where the representation was learned from these very images, which are then
         unlike all others.
@@ -84,9 +83,9 @@ def drift_statistics(features: Array, label: Array, groups: Array) -> dict[str, 
     -------
     dict or None
         ``width`` and ``frequencies`` of a Gaussian kernel, see `raresight.deploy.kernel`; and by class
-        ``groups``, ``waves``, the mean kernel embedding, and ``distance``, ``mean`` and ``deviation`` of the
-        Mahalanobis distance from statistics (`feature_statistics`) of other patients. None for fewer than
-        two patients a part.
+        ``n`` images, ``independent``, see there, ``waves``, the mean kernel embedding, and ``distance``,
+        ``mean`` and ``deviation`` of the Mahalanobis distance from statistics (`feature_statistics`) of other
+        patients. None for fewer than two patients a part.
     """
     names, member = np.unique(groups, return_inverse=True)
     if len(names) < 2 * FOLDS:
@@ -100,7 +99,8 @@ def drift_statistics(features: Array, label: Array, groups: Array) -> dict[str, 
     waves = Waves(features.shape[1], width)(features)
     described = {
         name: {
-            "groups": len(np.unique(groups[label == code])),
+            "n": int((label == code).sum()),
+            "independent": independent(waves[label == code], groups[label == code]),
             "waves": _short(waves[label == code].mean(axis=0, dtype=np.float64)),
             "distance": {
                 "mean": float(distance[label == code].mean()),
@@ -156,12 +156,27 @@ def feature_statistics(features: Array) -> dict[str, Any]:
     }
 
 
+def independent(values: Array, groups: Array) -> float:
+    """Give how many independent rows (n,) or (n, k) values of (n,) patients are worth.
+
+    That is n over the design effect, at least 1: by how much the variance of a mean over patients drawn whole
+    exceeds that of as many images drawn one by one. Source: Kish, "Survey sampling" (1965).
+    """
+    rows = values.reshape(len(values), -1) - values.mean(axis=0)
+    _, member = np.unique(groups, return_inverse=True)
+    sums = np.zeros((member.max() + 1, rows.shape[1]))
+    np.add.at(sums, member, rows)
+    plain = float((rows**2).sum())
+    return len(rows) / max(1.0, float((sums**2).sum()) / plain if plain else 1.0)
+
+
 def score_quantiles(score: Array, groups: Array) -> dict[str, Any]:
-    """Describe (n,) scores of (n,) patients: ``n``, ``groups``, 101 ``quantiles``."""
+    """Describe (n,) scores of (n,) patients: ``n``, ``independent`` (of their ranks), 101 ``quantiles``."""
     if not len(score):
-        return {"n": 0, "groups": 0, "quantiles": []}
+        return {"n": 0, "independent": 0, "quantiles": []}
+    ranks = np.searchsorted(np.sort(score), score) / len(score)
     quantiles = np.quantile(score, np.linspace(0, 1, QUANTILES))
-    return {"n": len(score), "groups": len(np.unique(groups)), "quantiles": _short(quantiles)}
+    return {"n": len(score), "independent": independent(ranks, groups), "quantiles": _short(quantiles)}
 
 
 def _short(values: Array) -> list[float]:

@@ -29,21 +29,25 @@ class ClassScores:
 
     Attributes
     ----------
-    n : int
-        How many independent ones: patients where they are known, else images.
+    n : float
+        How many independent ones they are worth: fewer than there are where patients have several images.
     quantiles : (q,) float64 array
         At evenly spaced levels from 0 to 1.
+    crowding : float
+        Images for each independent one; those of new images are taken to be as many.
     """
 
-    n: int
+    n: float
     quantiles: Floats
+    crowding: float = 1.0
 
     @classmethod
     def from_dict(cls, known: Mapping[str, Any]) -> ClassScores | None:
         """Read a class of ``reference.json``; None where there was none of it."""
         if not known["n"]:
             return None
-        return cls(int(known.get("groups", known["n"])), np.asarray(known["quantiles"], np.float64))
+        n = float(known.get("independent", known["n"]))
+        return cls(n, np.asarray(known["quantiles"], np.float64), int(known["n"]) / n)
 
     def up_to(self, x: Floats) -> Floats:
         """Give the share of scores at most x."""
@@ -93,6 +97,10 @@ class ScoreReference:
         """Give how many plain draws know as much as the weighted classes do (Kish 1965)."""
         return 1 / sum(weight**2 / scores.n for weight, scores in self.weights(prevalence))
 
+    def independent(self, count: int, prevalence: float) -> float:
+        """Give how many independent images so many are worth, by the images a patient in training."""
+        return count / sum(weight * scores.crowding for weight, scores in self.weights(prevalence))
+
     def edges(self, bins: int = BINS) -> Floats:
         """Cut the scores, mixed as in training, into bins of like weight: (≤ bins − 1,) inner edges."""
         grid = np.unique(np.concatenate([scores.quantiles for _, scores in self.weights(self.share)]))
@@ -128,8 +136,8 @@ class ScoreReference:
         above = np.searchsorted(ordered, ordered, "right") / m - sum(w * s.up_to(ordered) for w, s in known)
         below = sum(w * s.below(ordered) for w, s in known) - np.searchsorted(ordered, ordered, "left") / m
         distance = float(max(0.0, np.max(above), np.max(below)))
-        r = self.size(prevalence)
-        return distance, kolmogorov_p(max(0.0, distance - tolerance), m * r / (m + r))
+        r, own = self.size(prevalence), self.independent(m, prevalence)
+        return distance, kolmogorov_p(max(0.0, distance - tolerance), own * r / (own + r))
 
     def stability_index(self, scores: Floats, prevalence: float, edges: Floats) -> float:
         """Give the population stability index, Σ (p − q) ln (p / q) over bins; 0 = the same.
