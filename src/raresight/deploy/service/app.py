@@ -81,13 +81,7 @@ def make_service(settings: ServiceSettings) -> Service:
     opened = open_bundle(settings.bundle, threads=settings.threads, max_pixels=settings.max_pixels)
     metrics = Metrics(_bounds(opened))
     metrics.name_model(opened.predictor.facts.name, opened.digest)
-    engine = Engine(
-        opened,
-        workers=max(2, settings.threads),
-        batch=settings.batch,
-        wait=settings.wait,
-        queue=settings.queue,
-    )
+    engine = Engine(opened, workers=settings.threads, batch=settings.batch, queue=settings.queue)
     service = Service(settings, engine, metrics, tokens, Room(settings.bodies * settings.body_bytes))
     service.feedback = open_feedback(settings.state)
     service.drift = open_drift(opened, settings.state)

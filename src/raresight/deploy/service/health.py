@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from raresight.deploy.service.metrics import MEDIA_TYPE
 from raresight.deploy.service.problems import unavailable
@@ -37,7 +38,8 @@ async def readyz(request: Request) -> Response:
 @router.get(
     "/metrics",
     summary="Figures for Prometheus",
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problems()},
+    responses=problems(),
+    response_class=PlainTextResponse,
     response_model=None,
 )
 async def metrics(request: Request) -> Response:

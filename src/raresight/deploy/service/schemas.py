@@ -23,6 +23,22 @@ _PROBLEM: dict[str, Any] = {
     "status": 422,
     "detail": "it is truncated",
 }
+_MODEL: dict[str, Any] = {
+    "name": "svm@embedding+smote",
+    "task": "binary",
+    "labels": {"normal": ["no"], "anomalous": ["yes"]},
+    "input": {"modality": "mri", "size": 224, "channels": 1, "bits": 8},
+    "thresholds": {"default": 0.0, "youden": 0.12},
+    "evidence": {"from": "run", "sentence": "…"},
+    "data": {"name": "scans"},
+    "card": "# svm@embedding+smote …",
+    "versions": {"raresight": "0.1.0"},
+    "has_heat": True,
+    "heat_method": "what each cell adds to the score",
+    "bundle": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "loaded_at": "2026-01-01T08:00:00+00:00",
+    "limits": {"body_bytes": 128000000, "max_pixels": 30000000, "images": 64, "frames": 512},
+}
 
 
 class ProblemDetails(BaseModel):
@@ -78,8 +94,9 @@ class Limits(BaseModel):
 class Model(BaseModel):
     """The bundle in use; see ``bundle.json``."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_MODEL]})
     name: str
-    task: str | None
+    task: str
     labels: Any
     input: dict[str, Any]
     thresholds: dict[str, float]

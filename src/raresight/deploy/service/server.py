@@ -15,7 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from raresight.deploy.service.app import create_app
-from raresight.deploy.service.logs import log, write_logs
+from raresight.deploy.service.logs import log, written_logs
 from raresight.deploy.service.protocol import limited
 from raresight.deploy.service.service import Service
 from raresight.deploy.service.settings import ServiceSettings
@@ -111,7 +111,6 @@ def serve(
     check_tls(certificate, key)
     with _listening(host, port) as listener:
         app = create_app(settings)
-        write_logs()
         connections = _allow_connections(settings.connections)
         config = uvicorn.Config(
             app,
@@ -131,7 +130,8 @@ def serve(
         scheme = "http" if certificate is None else "https"
         name = f"[{host}]" if ":" in host else host
         address = f"{scheme}://{name}:{listener.getsockname()[1]}"
-        Server(config, app, lambda: tell(address)).run(sockets=[listener])
+        with written_logs():
+            Server(config, app, lambda: tell(address)).run(sockets=[listener])
 
 
 def is_loopback(host: str) -> bool:
