@@ -411,6 +411,7 @@ def test_a_server_that_wants_a_token_is_given_one(opened, bundle, files, tmp_pat
         page.get_by_role("button", name="Forget token").click()
         assert page.evaluate("sessionStorage.length") == 0
         page.reload()
+        expect(page.get_by_role("dialog")).to_be_visible()
         page.keyboard.press("Escape")
         expect(page.get_by_role("alert")).to_contain_text("this server asks for a token")
         drop(page, files["ill.png"])
