@@ -410,6 +410,12 @@ def test_a_server_that_wants_a_token_is_given_one(opened, bundle, files, tmp_pat
         expect(page.locator("#detector-body table")).to_be_visible()
         page.get_by_role("button", name="Forget token").click()
         assert page.evaluate("sessionStorage.length") == 0
+        page.reload()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("alert")).to_contain_text("this server asks for a token")
+        drop(page, files["ill.png"])
+        expect(page.locator("#rows tr")).to_contain_text("Failed: this server asks for a token")
     assert all("401" in text for text in opened.said)
     opened.said.clear()
 
@@ -453,3 +459,17 @@ def test_feedback_is_kept_and_drift_is_told_where_the_server_does_so(opened, bun
     store = FeedbackStore(state / "feedback.sqlite")
     assert store.summary()["anomalous"] == 1
     store.close()
+
+
+def test_a_bundle_without_heat_and_pictures_is_shown_by_what_it_has(opened, files, tmp_path):
+    images = rs.load("phantom:brain?n=48&anomalies=0.4&difficulty=0&seed=0")
+    bundle = rs.train(images, "logistic", representation="pca[components=8]").save(tmp_path / "plain")
+    with serving(bundle, tmp_path / "log") as address:
+        page = opened(at=address)
+        drop(page, files["ill.png"])
+        colours = shown(page)[..., :3]
+        assert (colours.max(axis=2) == colours.min(axis=2)).all()
+        expect(page.locator("#controls")).to_be_hidden()
+        expect(page.locator(".cases li").first).to_contain_text("case-")
+        assert page.locator(".cases img").count() == 0
+        expect(page.locator(".feedback")).to_have_count(0)

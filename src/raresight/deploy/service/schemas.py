@@ -29,6 +29,7 @@ _MODEL: dict[str, Any] = {
     "labels": {"normal": ["no"], "anomalous": ["yes"]},
     "input": {"modality": "mri", "size": 224, "channels": 1, "bits": 8},
     "thresholds": {"default": 0.0, "youden": 0.12},
+    "calibration": {"method": "beta", "stated_at": 0.35},
     "evidence": {"from": "run", "sentence": "…"},
     "data": {"name": "scans"},
     "card": "# svm@embedding+smote …",
@@ -38,6 +39,23 @@ _MODEL: dict[str, Any] = {
     "bundle": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "loaded_at": "2026-01-01T08:00:00+00:00",
     "limits": {"body_bytes": 128000000, "max_pixels": 30000000, "images": 64, "frames": 512},
+    "keeps": {"drift": True, "feedback": False},
+}
+_EXPLANATION: dict[str, Any] = {
+    "prediction": _SCORED,
+    "image": {
+        "width": 2,
+        "height": 2,
+        "channels": 1,
+        "bits": 16,
+        "data": "AAAABAAIAAw=",
+        "windowed": False,
+        "window": {"low": 976.5, "high": 1375.5},
+        "rescale": {"slope": 1.0, "intercept": -1024.0},
+    },
+    "heat": {"width": 1, "height": 1, "data": "yA==", "method": "what each cell adds to the score"},
+    "standing": {"normal_as_high": 0.03, "anomalous_as_low": 0.61},
+    "nearest": [{"id": "case-017", "label": "yes", "distance": 0.41, "image": None}],
 }
 
 
@@ -147,6 +165,7 @@ class Near(BaseModel):
 class Explanation(BaseModel):
     """What there is to see of one image."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXPLANATION]})
     prediction: Scored
     image: Shown
     heat: Heat | None

@@ -79,11 +79,12 @@ export class Api {
     }
   }
 
-  /** Get another token, once for all requests that want one. */
+  /** Get another token, once for all requests that want one; where none is given, all of them end. */
   async renew(refused) {
     if (this.token !== refused) return;
-    this.asking ??= this.askToken(refused !== null).finally(() => (this.asking = null));
+    this.asking ??= this.askToken(refused !== null);
     const token = await this.asking;
+    this.asking = null;
     this.token = token;
     sessionStorage.setItem(KEPT, token);
   }

@@ -105,6 +105,7 @@ function fail(item, reason) {
 
 /** When all is scored: say so, and open the most anomalous image unless somebody has opened one. */
 function idle() {
+  if (!worklist.items.length) return;
   worklist.drawNow();
   refreshDrift();
   const first = worklist.ordered()[0];
@@ -188,26 +189,25 @@ function complain(text) {
   write(banner, sentence(text));
 }
 
-/** Ask for a token; the promise waits until there is one. */
+/** Ask for a token; who closes the question gives none. */
 function askToken(wrong) {
   const dialog = find("token-dialog");
   const input = find("token");
+  let given = "";
   find("token-error").hidden = !wrong;
   input.value = "";
   dialog.showModal();
-  return new Promise((go) => {
-    dialog.addEventListener("cancel", (event) => event.preventDefault(), { signal: until(dialog) });
-    find("token-form").addEventListener("submit", (event) => {
+  return new Promise((go, stop) => {
+    find("token-form").onsubmit = (event) => {
       event.preventDefault();
-      dialog.close();
-      find("forget-token").hidden = false;
-      go(input.value.trim());
-    }, { once: true });
+      given = input.value.trim();
+      if (given) dialog.close();
+    };
+    dialog.onclose = () => {
+      input.value = "";
+      find("forget-token").hidden = !given;
+      if (given) go(given);
+      else stop(new Refusal(401, "this server asks for a token; load the page again to give one"));
+    };
   });
-}
-
-function until(dialog) {
-  const controller = new AbortController();
-  dialog.addEventListener("close", () => controller.abort(), { once: true });
-  return controller.signal;
 }

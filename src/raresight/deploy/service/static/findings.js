@@ -131,7 +131,8 @@ function nearest(cases, model) {
         shape(kind),
         make("span", { class: "label", title: one.label }, one.label),
       ),
-      make("p", { class: "muted" }, `${one.image ? "" : `${one.id}, `}at ${figure(one.distance, 2)}`),
+      one.image ? null : make("p", { class: "muted" }, one.id),
+      make("p", { class: "muted" }, `at ${figure(one.distance, 2)}`),
     );
   };
   return make(
