@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -104,6 +105,7 @@ class Service:
     feedback: Feedback | None = None
     draining: bool = False
     under_way: int = 0
+    _one: Lock = field(default_factory=Lock)
 
     def observe(self, jobs: Sequence[Job], seconds: float) -> None:
         """Count, watch and keep a scored batch, before its requests are answered; in an engine's thread."""
@@ -123,7 +125,7 @@ class Service:
         self.keep(job.id, job.opened.digest, one)
 
     def keep(self, id: str, digest: str, one: Prediction) -> None:
-        """Watch and remember a prediction, where the service does so; it must be thread-safe.
+        """Watch and remember a prediction, where the service does so; from any thread.
 
         Parameters
         ----------
@@ -136,7 +138,8 @@ class Service:
         if one.score is None or one.decision is None or one.threshold is None:
             return
         if self.drift is not None:
-            self.drift.add(one.score, one.probability, getattr(one, "features", None))
+            with self._one:  # the engine has several threads
+                self.drift.add(one.score, one.probability, getattr(one, "features", None))
         if self.feedback is not None:
             self.feedback.remember(
                 id,
