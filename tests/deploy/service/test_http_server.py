@@ -173,7 +173,7 @@ def test_a_long_body_with_the_next_request_behind_it_is_no_long_header(service, 
         connection.sendall(sent)
         assert b" 415 " in connection.recv(65536)[:20]
         connection.sendall(b"host: localhost\r\nconnection: close\r\n\r\n")
-        assert b" 200 " in read_all(connection)[:20]
+        assert b"HTTP/1.1 200 OK" in read_all(connection)
 
 
 def test_nonsense_behind_a_request_hurts_nobody_else(service, image):
