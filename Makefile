@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: install demo test test-system lint format bench clean
+.PHONY: install demo test test-system fuzz lint format bench clean
 
 install: $(STAMP)
 
@@ -22,6 +22,9 @@ test: install
 test-system: install
 	tests/system/install.sh
 	$(BIN)/pytest tests/system
+
+fuzz: install
+	$(BIN)/python tests/fuzz/nightly.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from raresight.audit.audit import Audit, audit_images
     from raresight.deploy.bundle import Bundle, make_bundle, train
+    from raresight.deploy.feedback_evaluation import read_feedback
     from raresight.deploy.prediction import Prediction
     from raresight.deploy.predictor import Predictor
     from raresight.errors import (
@@ -56,6 +57,7 @@ _HOMES = {
     "auto_compare": "raresight.experiment.auto",
     "BalanceRanking": "raresight.evidence.ranking",
     **dict.fromkeys(("Bundle", "make_bundle", "train"), "raresight.deploy.bundle"),
+    "read_feedback": "raresight.deploy.feedback_evaluation",
     "Prediction": "raresight.deploy.prediction",
     "Predictor": "raresight.deploy.predictor",
     "Manifest": "raresight.images.manifest",
@@ -131,6 +133,7 @@ __all__ = [
     "make_bundle",
     "nearest_training",
     "rank_balances",
+    "read_feedback",
     "stress_recipes",
     "train",
     "write_ranking",

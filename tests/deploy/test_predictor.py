@@ -229,3 +229,13 @@ def test_a_stored_and_a_served_image_are_the_same():
     assert np.array_equal(as_served(image, 3, np.uint8), as_stored(image, 3, np.uint8))
     assert np.array_equal(as_served(image, 1, np.uint16), image[..., None].astype(np.uint16) * 257)
     assert np.array_equal(as_served(image.astype(np.uint16) * np.uint16(257), 1, np.uint8)[..., 0], image)
+
+
+def test_features_are_kept_where_they_are_asked_for(predictor, pictures):
+    paths = sorted(pictures.glob("*.png"))
+    kept, plain = (list(predictor.stream(paths, features=wanted)) for wanted in (True, False))
+    expected = predictor.scores(np.stack([predictor.prepare(path) for path in paths]))[1]
+    assert expected is not None
+    np.testing.assert_allclose(np.stack([one.features for one in kept]), expected, atol=1e-5)
+    assert all(one.features is None for one in plain)
+    assert [one.as_dict().keys() for one in kept] == [one.as_dict().keys() for one in plain]

@@ -33,6 +33,14 @@ def test_a_bundle_is_scored_clean_and_corrupted(bundle, tmp_path):
     assert "gaussian-noise" in page and "40 corrupted" in page
 
 
+def test_the_page_speaks_of_a_bundle_and_of_what_it_cannot_know(bundle, tmp_path):
+    found = stress_bundle(bundle, rs.load(NEW), out=tmp_path / "s", **FEW)
+    page = rs.write_stress(found).read_text()
+    assert "bundle " in page and "bundle&#39;s default threshold" in page
+    assert "1 recipe" not in page and "1 fold" not in page and "by the rules of raresight compare" not in page
+    assert any("copies of them cannot be told" in sentence for sentence in found.summary["sentences"])
+
+
 def test_probabilities_are_the_bundles_own(bundle):
     new = rs.load(NEW)
     predictor = rs.Predictor(bundle)

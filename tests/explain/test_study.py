@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import raresight as rs
 from raresight.cli.app import app
 from raresight.cli.console import guarded
-from raresight.explain.study import choose_rows
+from raresight.errors import OptionError
+from raresight.explain.study import choose_rows, explain_set
 from raresight.report.explained import OUTLINE, heat_over
 
 PHANTOM = "phantom:brain?n=48&anomalies=0.5&difficulty=0&seed=0"
@@ -62,6 +65,19 @@ def test_what_cannot_be_explained_says_so(
 ):
     assert guarded(app, ["explain", PHANTOM, "--folds", "3", "--out", str(tmp_path), *options]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_an_unknown_method_is_refused_before_anything_is_trained():
+    started: list[str] = []
+
+    @contextmanager
+    def progress(title: str, total: int):
+        started.append(title)
+        yield lambda count: None
+
+    with pytest.raises(OptionError, match="crystal-ball"):
+        explain_set(rs.load(PHANTOM), method="crystal-ball", progress=progress)
+    assert started == []
 
 
 def test_half_of_the_images_shown_are_anomalous_where_there_are_so_many():

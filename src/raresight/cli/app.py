@@ -14,10 +14,12 @@ from raresight.cli import (
     compare,
     demo,
     explain,
+    feedback,
     judge,
     listing,
     predict,
     report,
+    runs,
     serve,
     stress,
     synthesise,
@@ -58,9 +60,11 @@ app.command("explain")(explain.explain)
 app.command("synthesise")(synthesise.synthesise)
 app.command("judge")(judge.judge)
 app.command("report")(report.report)
+app.command("runs")(runs.runs)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("serve")(serve.serve)
 app.command("stress")(stress.stress)
+app.command("feedback")(feedback.feedback)
 app.command("check-table")(check_table.check_table)
 app.command("list")(listing.list_registry)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 TABLE_WIDTH = 160
 """Columns that the table takes at most: it is never cut, whatever it is printed to."""
 
+SOME_FAILED = 1
+"""The status when tasks failed and the rest of the grid was completed."""
+
 
 class Resize(StrEnum):
     """How an image becomes a square."""
@@ -130,9 +133,12 @@ def compare(
         Device, typer.Option(help="Where networks compute; auto: a GPU if there is one.")
     ] = Device.auto,
     workers: Annotated[int | None, typer.Option(help="Worker processes; by default one a core.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="A Dask cluster to compute on, such as tcp://host:8786.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/<hash>.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-) -> None:
+) -> int:
     """Compare detectors with and without rebalancing; the same command again resumes."""
     from raresight.cli.console import bars, say
     from raresight.errors import OptionError
@@ -188,19 +194,19 @@ def compare(
         "neutralise": _names(neutralise),
         "device": device.value,
         "workers": workers,
+        "scheduler": scheduler,
         "out": out,
         "command": shlex.join(["raresight", *sys.argv[1:]]),
         "progress": bars,
         "say": say,
     }
     if len(ratios) > 1:
-        finish_sweep(compare_imbalances(images, imbalance=ratios, **settings), as_json)
-    else:
-        finish(run_compare(images, imbalance=ratios[0] if ratios else None, **settings), as_json)
+        return finish_sweep(compare_imbalances(images, imbalance=ratios, **settings), as_json)
+    return finish(run_compare(images, imbalance=ratios[0] if ratios else None, **settings), as_json)
 
 
-def finish(run: Run, as_json: bool) -> None:
-    """Write the report and print the table, or one JSON document."""
+def finish(run: Run, as_json: bool) -> int:
+    """Write the report and print the table, or one JSON document; 1 where tasks failed."""
     from raresight.cli.console import print_json, say
     from raresight.report import write_report
 
@@ -214,13 +220,31 @@ def finish(run: Run, as_json: bool) -> None:
     if as_json:
         judged = {"verdicts": run.verdicts, "recommendation": run.recommendation}
         print_json({"run": str(run.path), "report": str(path), **run.metrics, **judged})
-        return
-    print_table(run)
-    print(f"report: {path}")
+    else:
+        print_table(run)
+        print(f"report: {path}")
+    return name_failures(run)
 
 
-def finish_sweep(sweep: Sweep, as_json: bool) -> None:
-    """Write each run's report and the sweep's, and print every gain, or one JSON document."""
+def name_failures(run: Run) -> int:
+    """Print which tasks failed and why, on stderr; 1 where some did, else 0."""
+    from rich.table import Table
+
+    from raresight.cli.console import messages
+
+    if not run.failed:
+        return 0
+    table = Table(box=None, header_style="bold", title=f"failed in {run.path}", title_justify="left")
+    for name in ("recipe", "repeat", "fold", "reason"):
+        table.add_column(name, overflow="fold")
+    for row in run.failed:
+        table.add_row(*(str(row[name]) for name in ("recipe", "repeat", "fold", "reason")))
+    messages.print(table)
+    return SOME_FAILED
+
+
+def finish_sweep(sweep: Sweep, as_json: bool) -> int:
+    """Write each run's report and the sweep's, and print every gain, or one JSON document; see `finish`."""
     from raresight.cli.console import print_json
     from raresight.report import write_report, write_sweep
 
@@ -229,9 +253,10 @@ def finish_sweep(sweep: Sweep, as_json: bool) -> None:
     path = write_sweep(sweep)
     if as_json:
         print_json({"sweep": str(sweep.path), "report": str(path), **sweep.summary})
-        return
-    print_gains(sweep)
-    print(f"report: {path}")
+    else:
+        print_gains(sweep)
+        print(f"report: {path}")
+    return max(name_failures(run) for run in sweep.runs.values())
 
 
 def print_gains(sweep: Sweep) -> None:

@@ -41,6 +41,8 @@ class Prediction:
         Why it could not be scored, in one clause.
     heat, pixels : (h, w) float32 array and (s, s, c) array, or None
         Where it is anomalous, and the preprocessed image; only where heatmaps were asked for.
+    features : (d,) float32 array or None
+        What the representation makes of it; only where asked for, and where the bundle gives it.
     """
 
     file: str
@@ -53,6 +55,7 @@ class Prediction:
     error: str | None = None
     heat: Array | None = None
     pixels: Array | None = None
+    features: Array | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Give ``file`` and ``error``, or ``file, score, probability, decision, threshold, milliseconds``.

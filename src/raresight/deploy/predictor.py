@@ -109,12 +109,15 @@ class Predictor:
         *,
         threshold: str | float = "default",
         heat: bool = False,
+        features: bool = False,
         batch: int = BATCH,
     ) -> Iterator[Prediction]:
         """Give predictions one after the other, while later images are still being decoded; see `predict`.
 
         Parameters
         ----------
+        features : bool
+            Whether a prediction keeps what the representation makes of its image.
         batch : int
             Images that go through the graph at once; the result does not depend on it.
         """
@@ -122,7 +125,7 @@ class Predictor:
         if heat and not self.has_heat:
             raise OptionError(f"the bundle {self.folder} has no heatmaps; leave out --heatmaps")
         for group in _batches(self._prepared(images, batch), batch):
-            yield from self.decide(group, [cut] * len(group), heat=heat)
+            yield from self.decide(group, [cut] * len(group), heat=heat, keep=features)
 
     def prepare(self, image: Image, frame: int = 0) -> Array:
         """Decode and preprocess one image: (h, w, c), as the graph takes it.
@@ -230,7 +233,7 @@ class Predictor:
         return Prepared(name, pixels, time.perf_counter() - start, measured=measured)
 
     def decide(
-        self, group: Sequence[Prepared], cuts: Sequence[float], *, heat: bool = False
+        self, group: Sequence[Prepared], cuts: Sequence[float], *, heat: bool = False, keep: bool = False
     ) -> Iterator[Prediction]:
         """Score a batch and decide about each image of it, in order.
 
@@ -242,6 +245,8 @@ class Predictor:
             The score from which each is anomalous.
         heat : bool
             Whether heatmaps are wanted too; see `has_heat`.
+        keep : bool
+            Whether a prediction keeps its image's features.
         """
         usable = [each.pixels for each in group if each.pixels is not None]
         if not usable:
@@ -262,7 +267,9 @@ class Predictor:
             own = None if features is None else features[row]
             seen = Seen(float(scores[row]), float(chances[row]), cut, own, each.pixels)
             found = self._verdict(seen, each, 1000 * (each.seconds + share))
-            yield found if heats is None else replace(found, heat=heats[row], pixels=each.pixels)
+            if heats is not None:
+                found = replace(found, heat=heats[row], pixels=each.pixels)
+            yield replace(found, features=own) if keep else found
 
     def _verdict(self, seen: Seen, image: Prepared, milliseconds: float) -> Prediction:
         if not np.isfinite(seen.score):

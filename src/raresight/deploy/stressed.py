@@ -31,6 +31,11 @@ from raresight.stress.scorer import stress_scorer
 
 Array = NDArray[Any]
 
+UNKNOWN_COPIES = (
+    "A bundle keeps none of its training images, so whether some of these are copies of them cannot be told; "
+    "raresight audit on both sets together can."
+)
+
 
 @dataclass(frozen=True)
 class BundleScorer:
@@ -142,6 +147,7 @@ def stress_bundle(
         tick(1)
     thresholds = {(facts.name, 0, 0): dict(facts.thresholds)}
     summary = summarise_stress(clean, corrupted, thresholds, settings["recipes"], cost=cost, seed=seed)
+    summary["sentences"].append(UNKNOWN_COPIES)
     _keep(path, {**settings, "identity": identity}, summary)
     return Stress(path)
 

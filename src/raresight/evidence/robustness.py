@@ -19,12 +19,13 @@ import numpy as np
 
 from raresight.evidence.conditions import CLEAN, Condition, Conditions, mean_values, span_of
 from raresight.evidence.difference import Difference
+from raresight.evidence.intervals import LEVEL
 from raresight.evidence.judgement import balance_pairs, pair_title, verdict_row, verdict_sentence
 from raresight.evidence.metrics import Floats, average, ranking_metrics
 from raresight.evidence.verdicts import decide, holm, undecidable
 
 LEAST_AUROC = 0.6
-"""Below this on clean images a recipe has too little to lose for a share of it to mean anything."""
+"""A recipe whose AUROC on clean images may be below has too little to lose for a share to mean anything."""
 
 MARGINS = {"robustness": 0.02, "stressed_auroc": 0.01}
 """Practical equivalence of two recipes."""
@@ -57,7 +58,8 @@ def kept(found: Conditions, recipe: str, conditions: Sequence[Condition]) -> dic
     Returns
     -------
     dict
-        ``mean, low, high`` each; the robustness is None below `LEAST_AUROC` on clean images.
+        ``mean, low, high`` each; the robustness is None where the interval on clean images reaches below
+        `LEAST_AUROC`.
     """
     values = kept_values(found, recipe, conditions)
     groups = found.evidence.behind("auroc")
@@ -71,7 +73,7 @@ def kept_values(
     clean = found.values(recipe, "auroc")
     stressed = mean_values([found.values(recipe, "auroc", condition) for condition in conditions])
     share = float("nan")
-    if clean[0] >= LEAST_AUROC:
+    if min(clean[0], np.quantile(clean[1], (1 - LEVEL) / 2)) >= LEAST_AUROC:
         share = float(robustness(np.array([clean[0]]), np.array([stressed[0]]))[0])
     return {"robustness": (share, robustness(clean[1], stressed[1])), "stressed_auroc": stressed}
 

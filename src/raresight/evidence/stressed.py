@@ -18,7 +18,7 @@ from raresight.evidence.conditions import (
     weigh_conditions,
 )
 from raresight.evidence.estimates import Thresholds, known
-from raresight.evidence.format import decimal, estimate_text
+from raresight.evidence.format import decimal, estimate_text, span
 from raresight.evidence.intervals import LEVEL
 from raresight.evidence.names import split_id
 from raresight.evidence.prevalence_change import COST, PREVALENCES, across_prevalences
@@ -158,7 +158,12 @@ def break_sentence(row: Mapping[str, Any]) -> str:
     if row["robustness"]["mean"] is not None:
         start += f"; robustness {estimate_text(row['robustness'])}"
     else:
-        start += f"; its clean AUROC is below {decimal(LEAST_AUROC, 2)}, so a robustness would mean nothing"
+        start += (
+            f"; its clean AUROC is, or may be, below {decimal(LEAST_AUROC, 2)} "
+            f"({span(row['clean']['auroc'])}), so a robustness would mean nothing"
+        )
+    if worst["stressed_auroc"]["mean"] >= clean:
+        return f"{start}. No corruption lowers it on these images."
     hurt = f"{worst['corruption']} hurts most (mean AUROC {decimal(worst['stressed_auroc']['mean'])})"
     if len(ranked) == 1:
         return f"{start}."

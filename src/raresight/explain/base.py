@@ -190,6 +190,18 @@ def make_method(fitted: FittedRecipe, method: str | None = "auto") -> tuple[Meth
     return made, str(spec)
 
 
+def check_method(method: str | None) -> None:
+    """Refuse a method or an option that does not exist, before anything is trained.
+
+    Raises
+    ------
+    OptionError
+    """
+    spec = parse_spec(method or "auto")
+    if spec.name != "auto":
+        spec.make(METHODS)
+
+
 def suitable_methods(fitted: FittedRecipe) -> list[str]:
     """Name the methods that can explain a recipe."""
     return [name for name in METHODS if METHODS[name].load().suits(fitted)]

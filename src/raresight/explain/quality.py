@@ -46,7 +46,7 @@ def measure_image(image: Image) -> dict[str, float]:
         raise ImageError(f"cannot measure an array of {image.dtype} and shape {image.shape}")
     height, width = image.shape[:2]
     small = _averaged(image) / np.iinfo(image.dtype).max
-    grey = small.mean(axis=2)
+    grey = sum(np.moveaxis(small, 2, 0)) / small.shape[2]
     deviation = float(grey.std())
     padded = np.pad(grey, 1, mode="edge")
     around = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
@@ -70,6 +70,8 @@ def _averaged(image: Image) -> NDArray[np.float64]:
     planes = image[..., None] if image.ndim == 2 else image
     by = max(1, round(max(image.shape[:2]) / SIDE))
     by = min(by, *image.shape[:2])
+    if by == 1:
+        return planes.astype(np.float64)
     height, width = image.shape[0] // by * by, image.shape[1] // by * by
     cells = planes[:height, :width].reshape(height // by, by, width // by, by, -1)
     found: NDArray[np.float64] = cells.mean(axis=(1, 3), dtype=np.float64)
@@ -79,12 +81,17 @@ def _averaged(image: Image) -> NDArray[np.float64]:
 def _colour(small: NDArray[np.float64]) -> float:
     if small.shape[2] == 1:
         return 0.0
-    tiles = [
-        column.mean(axis=(0, 1))
-        for row in np.array_split(small, min(TILES, small.shape[0]), axis=0)
-        for column in np.array_split(row, min(TILES, small.shape[1]), axis=1)
-    ]
-    return float(np.ptp(np.array(tiles), axis=1).max())
+    rows, columns = (_starts(length, min(TILES, length)) for length in small.shape[:2])
+    tiles = np.add.reduceat(np.add.reduceat(small, rows, axis=0), columns, axis=1)
+    areas = np.outer(np.diff(rows, append=small.shape[0]), np.diff(columns, append=small.shape[1]))
+    return float((np.ptp(tiles, axis=2) / areas).max())
+
+
+def _starts(length: int, parts: int) -> NDArray[np.int64]:
+    """Give where parts begin that are as equal as can be, the longer ones first."""
+    part = np.arange(parts)
+    starts: NDArray[np.int64] = part * (length // parts) + np.minimum(part, length % parts)
+    return starts
 
 
 def _power(value: float) -> float:

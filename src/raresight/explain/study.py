@@ -14,9 +14,9 @@ from raresight.evidence.format import decimal
 from raresight.experiment.inner import fit_with_inner
 from raresight.experiment.protocol import task_seed
 from raresight.experiment.recipe import FittedRecipe
-from raresight.experiment.runner import plan_work
 from raresight.experiment.task import learn_thresholds
-from raresight.explain.base import Explainer, Explanation
+from raresight.experiment.work import plan_work
+from raresight.explain.base import Explainer, Explanation, check_method
 from raresight.explain.gradients import usual_image
 from raresight.explain.measures import Measures, measure_heatmaps, null_maps
 from raresight.explain.neighbours import Neighbours, nearest_training
@@ -187,6 +187,7 @@ def explain_set(
     """
     if n < 1:
         raise OptionError(f"--n {n} is too small; choose at least 1 image")
+    check_method(method)
     work = plan_work(
         images, [model], [balance], representation=representation, seed=seed, progress=progress, **options
     )

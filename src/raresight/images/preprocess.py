@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import reduce
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raresight.errors import ImageError, OptionError
+from raresight.images.levels import count_levels, percentiles_of
 from raresight.images.neutralise import check_neutralisers, cut_alike, match_intensity, neutralise
 from raresight.images.resample import resample
 
@@ -105,14 +107,31 @@ class Preprocess:
             255 where at least half of a pixel is marked, else 0. A lesion too small for that keeps the pixels
             that it covers most, so that only cropping can take a lesion away.
         """
-        plane = mask.astype(np.uint8) * 255
+        share = self.place(mask.astype(np.uint8) * 255, image)
+        return np.where(share >= min(128, max(1, int(share.max()))), 255, 0).astype(np.uint8)
+
+    def place(self, plane: Image, image: Image, size: int | None = None) -> Image:
+        """Crop and resize what goes with an image as the image itself is, its values left as they are.
+
+        Parameters
+        ----------
+        plane : (h, w) or (h, w, 3) array, uint8 or uint16
+            A mask, or the image in other grey levels.
+        image : (h, w) or (h, w, 3) array
+            As it was read; it decides what is cropped.
+        size : int, optional
+            Side of the result; by default `size`.
+
+        Returns
+        -------
+        (size, size) or (size, size, 3) array of the plane's dtype
+        """
         if self.preset in CROPPING:
             box = content_box(image)
             image, plane = image[box], plane[box]
         if self.neutralise:
             plane = cut_alike(plane, image, self.neutralise, self.preset, self.size)
-        share = self._resized(plane)
-        return np.where(share >= min(128, max(1, int(share.max()))), 255, 0).astype(np.uint8)
+        return replace(self, size=size or self.size)._resized(plane)
 
     def _resized(self, image: Image) -> Image:
         if self.resize == "stretch":
@@ -127,11 +146,12 @@ def crop_to_content(image: Image) -> Image:
 
 def content_box(image: Image) -> tuple[slice, slice]:
     """Find the rows and columns that `crop_to_content` keeps; all of them where there is no content."""
-    brightness = image.max(axis=2) if image.ndim == 3 else image
-    top = float(np.percentile(brightness, 99.5))
-    bright = brightness > DARK * top if top > 0 else np.zeros_like(brightness, dtype=bool)
-    rows = np.flatnonzero(bright.mean(axis=1) > 0.02)
-    columns = np.flatnonzero(bright.mean(axis=0) > 0.02)
+    brightness = image if image.ndim == 2 else reduce(np.maximum, np.moveaxis(image, 2, 0))
+    (top,) = percentiles_of(count_levels(brightness), [99.5])
+    bright = (brightness > DARK * top if top > 0 else np.zeros_like(brightness, dtype=bool)).view(np.uint8)
+    height, width = bright.shape
+    rows = np.flatnonzero(bright.sum(axis=1, dtype=np.uint32) / width > 0.02)
+    columns = np.flatnonzero(bright.sum(axis=0, dtype=np.uint32) / height > 0.02)
     if not len(rows) or not len(columns):
         return slice(None), slice(None)
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
@@ -140,14 +160,16 @@ def content_box(image: Image) -> tuple[slice, slice]:
 def stretch_window(image: Image) -> Image:
     """Spread the 0.5th to the 99.5th percentile of the content over the full range of the dtype."""
     full = np.iinfo(image.dtype).max
-    content = image[image > 0]
-    if not content.size:
+    counts = count_levels(image)
+    counts[0] = 0
+    if not counts.any():
         return image
-    low, high = np.percentile(content, (0.5, 99.5))
+    low, high = percentiles_of(counts, (0.5, 99.5))
     if high <= low:
         return image
-    spread = (image.astype(np.float32) - low) * (full / (high - low))
-    windowed: Image = np.clip(np.rint(spread), 0, full).astype(image.dtype)
+    levels = np.arange(full + 1, dtype=np.float64)
+    table = np.clip(np.rint((levels - low) * (full / (high - low))), 0, full).astype(image.dtype)
+    windowed: Image = table[image]
     return windowed
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from raresight.errors import RunError
+from raresight.errors import OptionError, RunError
 from raresight.evidence.format import decimal, estimate_text, span
 from raresight.report.tables import escape_md, escape_tex
 
@@ -32,6 +32,36 @@ def write_whole(path: Path, content: str | bytes) -> None:
         raise RunError(
             f"cannot write {path} ({error.strerror or error}); name another place for it"
         ) from error
+
+
+def page_target(
+    path: str | Path | None, folder: Path, name: str, format: str | None, what: str
+) -> tuple[str, Path]:
+    """Settle a page's form and file.
+
+    Parameters
+    ----------
+    path : path, optional
+        A file, or a folder for it; by default `folder`.
+    folder : Path
+    name : str
+        Of the file in a folder, without its ending.
+    format : {"html", "md"}, optional
+        By default what the path's ending says, else a page.
+    what : str
+        What the page is, for the error.
+
+    Raises
+    ------
+    OptionError
+        If there is no such format.
+    """
+    target = folder if path is None else Path(path)
+    ending = "" if path is None or target.is_dir() else target.suffix[1:]
+    form = format or ending or "html"
+    if form not in ("html", "md"):
+        raise OptionError(f"unknown format {form!r} for {what}; there are: html, md")
+    return form, target / f"{name}.{form}" if target.is_dir() else target
 
 
 def page(form: str, template: str, context: dict[str, Any]) -> str:

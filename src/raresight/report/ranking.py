@@ -9,14 +9,13 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from raresight.errors import OptionError
 from raresight.evidence.format import decimal, span
 from raresight.evidence.metrics import METRICS
 from raresight.evidence.names import balance_title, data_title
 from raresight.evidence.ranking import TRUSTED_SETS, BalanceRanking, cliques, rank_balances
 from raresight.evidence.verdicts import HEADLINE
 from raresight.report.figures import render
-from raresight.report.page import page, write_whole
+from raresight.report.page import page, page_target, write_whole
 from raresight.report.source import Reported
 from raresight.report.theme import PAGE, PAPER, Palette, for_file, for_page
 
@@ -59,12 +58,7 @@ def write_ranking(
     RunError
         If the file cannot be written.
     """
-    target = Path(path)
-    form = format or (target.suffix[1:] if target.suffix and not target.is_dir() else "html")
-    if form not in ("html", "md"):
-        raise OptionError(f"unknown format {form!r} for a page across sets; there are: html, md")
-    if target.is_dir():
-        target = target / f"ranking.{form}"
+    form, target = page_target(path, Path(path), "ranking", format, "a page across sets")
     runs = list(runs)
     ranking = rank_balances(runs, metric)
     svg = write_ranking_figure(ranking, target.parent / "figures")

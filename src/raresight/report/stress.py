@@ -11,14 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from raresight.errors import OptionError
 from raresight.evidence.format import decimal
 from raresight.evidence.metrics import METRICS
 from raresight.evidence.names import data_title, titles
 from raresight.evidence.thresholds import rule_title
 from raresight.report.figures import render
 from raresight.report.methods import ratio_text
-from raresight.report.page import count, page, write_whole
+from raresight.report.page import count, page, page_target, write_whole
 from raresight.report.protocol import grouping_context
 from raresight.report.subgroups import subgroups_context
 from raresight.report.theme import PAGE, PAPER, Palette, Style, for_file, for_page, styles
@@ -75,12 +74,7 @@ def write_stress(stress: Stressed, path: str | Path | None = None, format: str |
     RunError
         If the file cannot be written.
     """
-    form = format or (Path(path).suffix[1:] if path is not None and Path(path).suffix else "html")
-    if form not in ("html", "md"):
-        raise OptionError(f"unknown format {form!r} for a stress test's report; there are: html, md")
-    target = Path(path) if path is not None else stress.path
-    if target.is_dir():
-        target = target / f"report.{form}"
+    form, target = page_target(path, stress.path, "report", format, "a stress test's report")
     summary = stress.summary
     wide = render(lambda palette: stress_figure(summary, palette), PAGE, "stress", "svg").decode()
     narrow = render(
@@ -207,16 +201,22 @@ def stress_context(summary: Mapping[str, Any], settings: Mapping[str, Any]) -> d
         "subgroups": subgroups_context(summary.get("subgroups"), called),
         "grouping": grouping_context(settings["protocol"]["groups"], settings["data"]),
         "strengths": [_strengths(name, severities) for name in names],
+        "bundle": settings.get("bundle"),
         "command": settings.get("command"),
     }
 
 
 def _facts(settings: Mapping[str, Any], recipes: Sequence[Mapping[str, Any]]) -> list[str]:
     stress, protocol = settings["stress"], settings["protocol"]
-    folds = count(protocol["folds"], "fold")
     facts = [
         f"{count(settings['data']['images'], 'image')}",
         f"{stress['images']:,} corrupted, {stress['anomalies']:,} of them anomalous",
+    ]
+    bundle = settings.get("bundle")
+    if bundle is not None:
+        return [*facts, f"bundle {bundle['name']}, trained on {data_title(bundle['trained_on'])}"]
+    folds = count(protocol["folds"], "fold")
+    facts += [
         count(len(recipes), "recipe"),
         folds if protocol["repeats"] == 1 else f"{protocol['repeats']} × {folds}",
     ]

@@ -12,12 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from raresight.errors import OptionError
 from raresight.evidence.format import decimal, span
 from raresight.evidence.metrics import METRICS
 from raresight.evidence.names import balance_title, data_title, model_title
 from raresight.report.figures import render
-from raresight.report.page import page, write_whole
+from raresight.report.page import page, page_target, write_whole
 from raresight.report.protocol import grouping_context
 from raresight.report.theme import PAGE, PAPER, Palette, for_file, for_page, looks
 
@@ -64,12 +63,7 @@ def write_sweep(sweep: Swept, path: str | Path | None = None, format: str | None
     RunError
         If the file cannot be written.
     """
-    form = format or (Path(path).suffix[1:] if path is not None and Path(path).suffix else "html")
-    if form not in ("html", "md"):
-        raise OptionError(f"unknown format {form!r} for a sweep's report; there are: html, md")
-    target = Path(path) if path is not None else sweep.path
-    if target.is_dir():
-        target = target / f"report.{form}"
+    form, target = page_target(path, sweep.path, "report", format, "a sweep's report")
     summary = sweep.summary
     svg = render(lambda palette: sweep_figure(summary["gains"], palette), PAGE, "sweep", "svg").decode()
     png = render(lambda palette: sweep_figure(summary["gains"], palette), PAPER, "sweep", "png")

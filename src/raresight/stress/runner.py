@@ -15,11 +15,11 @@ from raresight.errors import OptionError, RunError
 from raresight.evidence.conditions import KEPT_RULE
 from raresight.evidence.prevalence_change import COST
 from raresight.evidence.thresholds import DEFAULT_RULES
+from raresight.experiment.carry import prepare_spaces, run_tasks
 from raresight.experiment.protocol import Protocol
 from raresight.experiment.run import Run, locked, open_run
-from raresight.experiment.runner import Work, plan_work, prepare_spaces
 from raresight.experiment.task import Failure, Result, Task, try_task
-from raresight.experiment.workers import run_in_workers
+from raresight.experiment.work import Work, plan_work
 from raresight.images.cache import content_hash
 from raresight.images.manifest import Manifest
 from raresight.images.splits import Rows
@@ -208,16 +208,8 @@ def _work(
         (task, light, work.grouping.names, work.protocol, for_fold(battery, task.split.test))
         for task in tasks
     ]
-    failed: list[tuple[Task, str]] = []
-    run.write_failed(failed)
     with progress("training, corrupting and testing", len(tasks)) as tick:
-        for number, result in run_in_workers(stress_task, calls, min(workers, len(tasks))):
-            if isinstance(result, Failure):
-                failed.append((tasks[number], result.reason))
-                run.write_failed(failed)
-            else:
-                run.write(tasks[number], result)
-            tick(1)
+        run_tasks(stress_task, calls, run, workers, tick)
 
 
 def stress_task(

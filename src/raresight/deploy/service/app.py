@@ -10,10 +10,12 @@ from typing import Any
 from fastapi import FastAPI
 
 from raresight import __version__
-from raresight.deploy.service import health, model, predict
+from raresight.deploy.service import drift, explain, feedback, health, model, page, predict
 from raresight.deploy.service.auth import Tokens
+from raresight.deploy.service.drift import DriftFigures
 from raresight.deploy.service.engine import Engine
 from raresight.deploy.service.gate import Gate
+from raresight.deploy.service.kept import keeping, open_drift, open_feedback
 from raresight.deploy.service.metrics import Metrics
 from raresight.deploy.service.opened import Opened, open_bundle
 from raresight.deploy.service.problems import answer_problems
@@ -22,7 +24,7 @@ from raresight.deploy.service.schemas import ProblemDetails
 from raresight.deploy.service.service import Room, Service, score_bounds
 from raresight.deploy.service.settings import ServiceSettings
 
-ROUTES = (predict, model, health)
+ROUTES = (predict, explain, feedback, drift, model, health, page)
 """Modules, each with a ``router``."""
 
 
@@ -51,7 +53,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         reloader = Reloader(service)
         app.state.reloader = reloader
-        async with reloader.watching():
+        async with reloader.watching(), keeping(service):
             yield
         service.engine.close()
 
@@ -81,6 +83,9 @@ def make_service(settings: ServiceSettings) -> Service:
     metrics.name_model(opened.predictor.facts.name, opened.digest)
     engine = Engine(opened, workers=settings.threads, batch=settings.batch, queue=settings.queue)
     service = Service(settings, engine, metrics, tokens, Room(settings.bodies * settings.body_bytes))
+    service.feedback = open_feedback(settings.state)
+    service.drift = open_drift(opened, settings.state)
+    metrics.registry.register(DriftFigures(service))
     engine.observe = service.observe
     return service
 

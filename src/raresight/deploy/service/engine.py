@@ -225,7 +225,7 @@ class Engine:
         predictor = opened.predictor if self.pending <= 1 else opened.beside
         try:
             prepared = [job.prepared for job in wanted if job.prepared is not None]
-            found = predictor.decide(prepared, [job.cut for job in wanted])
+            found = predictor.decide(prepared, [job.cut for job in wanted], keep=True)
             for job, prediction in zip(wanted, found, strict=True):
                 job.found = prediction
             if wanted and self.observe is not None:

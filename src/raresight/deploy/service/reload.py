@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from raresight.deploy.service.kept import open_drift
 from raresight.deploy.service.logs import log
 from raresight.deploy.service.opened import open_bundle
 from raresight.deploy.service.service import Service
@@ -52,6 +53,7 @@ class Reloader:
                 log("bundle refused, the old one stays", logging.ERROR, error=said)
                 return False
             service.engine.opened = opened
+            service.drift = open_drift(opened, settings.state)
         name = opened.predictor.facts.name
         service.metrics.name_model(name, opened.digest)
         service.metrics.reloads.labels("done").inc()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from raresight.deploy.service.problems import MEDIA_TYPE
 
@@ -100,6 +100,7 @@ class Model(BaseModel):
     labels: Any
     input: dict[str, Any]
     thresholds: dict[str, float]
+    calibration: dict[str, Any] | None
     evidence: Any
     data: Any
     card: str
@@ -109,6 +110,48 @@ class Model(BaseModel):
     bundle: str
     loaded_at: str
     limits: Limits
+    keeps: dict[str, bool]
+
+
+class Shown(BaseModel):
+    """An image as it is to be shown: cropped as the detector sees it, its window left out where it can be."""
+
+    width: int
+    height: int
+    channels: Literal[1, 3]
+    bits: Literal[8, 16]
+    data: str = Field(description="base64 of the samples, row by row, channels last, little-endian")
+    windowed: bool
+    window: dict[str, float] | None = Field(description="samples low and high: black and white at first")
+    rescale: dict[str, float] = Field(description="slope and intercept from a sample to the file's units")
+
+
+class Heat(BaseModel):
+    """Where an image is anomalous; it spans the whole image."""
+
+    width: int
+    height: int
+    data: str = Field(description="base64 of bytes, row by row: 0 is none, 255 is most")
+    method: str
+
+
+class Near(BaseModel):
+    """A training case."""
+
+    id: str
+    label: str
+    distance: float = Field(description="1 is as far as two training images are from each other")
+    image: str | None = Field(description="data URL of a picture, where the bundle has pictures")
+
+
+class Explanation(BaseModel):
+    """What there is to see of one image."""
+
+    prediction: Scored
+    image: Shown
+    heat: Heat | None
+    standing: dict[str, float | None]
+    nearest: list[Near]
 
 
 class State(BaseModel):
@@ -118,11 +161,42 @@ class State(BaseModel):
     status: str
 
 
+class Label(BaseModel):
+    """What an image turned out to be."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"id": "6f1d7a3e0b5c4d0f8a9be2c1d3f4a5b6", "label": "anomalous"}]}
+    )
+    id: str = Field(max_length=64, description="As it came with the score.")
+    label: Literal["anomalous", "normal", "unsure"]
+
+
+class Alarm(BaseModel):
+    """What is unlike training."""
+
+    name: Literal["scores", "features", "distance", "prevalence"]
+    sentence: str
+
+
+class Drifted(BaseModel):
+    """The last images beside those of training; null until enough were seen, or where nothing is known."""
+
+    images: int
+    window: int
+    full_window: int
+    scores: dict[str, Any] | None
+    features: dict[str, Any] | None
+    prevalence: dict[str, Any] | None
+    alarms: list[Alarm]
+
+
 _TELLS = {
     400: "The body is empty or malformed.",
     401: "A token is missing or wrong.",
     403: "The request comes from another site's page.",
+    404: "Nothing is kept under this id.",
     408: "The body came too slowly.",
+    409: "The service does not keep this.",
     413: "The body is too large, or holds too many images or frames.",
     415: "It is no image of a format that can be read.",
     421: "The service was called by a name that is not its own.",
@@ -130,6 +204,7 @@ _TELLS = {
     429: "Too many images wait; see Retry-After.",
     500: "The service failed.",
     503: "The service is ending, or the answer took too long; see Retry-After.",
+    507: "The disk has no room for it.",
 }
 
 

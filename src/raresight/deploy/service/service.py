@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from threading import Lock
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,11 +24,15 @@ class Drift(Protocol):
     """Holds new images against the training images; see `raresight.deploy.drift`."""
 
     def add(self, score: float, probability: float | None, features: NDArray[Any] | None) -> None:
-        """Take one more image into account."""
+        """Take one more image into account; from any thread."""
         ...
 
     def status(self) -> dict[str, Any]:
         """Say how far they differ."""
+        ...
+
+    def save(self, path: Path, owner: str) -> None:
+        """Write the last images' numbers to a file."""
         ...
 
 
@@ -50,6 +54,10 @@ class Feedback(Protocol):
 
     def label(self, id: str, label: str) -> None:
         """Keep the label of an image that was predicted before."""
+        ...
+
+    def close(self) -> None:
+        """Close it."""
         ...
 
 
@@ -105,7 +113,6 @@ class Service:
     feedback: Feedback | None = None
     draining: bool = False
     under_way: int = 0
-    _one: Lock = field(default_factory=Lock)
 
     def observe(self, jobs: Sequence[Job], seconds: float) -> None:
         """Count, watch and keep a scored batch, before its requests are answered; in an engine's thread."""
@@ -137,9 +144,8 @@ class Service:
         """
         if one.score is None or one.decision is None or one.threshold is None:
             return
-        if self.drift is not None:
-            with self._one:  # the engine has several threads
-                self.drift.add(one.score, one.probability, getattr(one, "features", None))
+        if self.drift is not None and digest == self.engine.opened.digest:
+            self.drift.add(one.score, one.probability, one.features)
         if self.feedback is not None:
             self.feedback.remember(
                 id,

@@ -17,21 +17,32 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from threading import Lock, Timer
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raresight.errors import ImageError
-from raresight.images.readers.base import Pixels, Source
+from raresight.images.readers.base import Source
 
-SECONDS = 120.0
-"""How long one image may take."""
+STARTING = 60.0
+"""Seconds that a helper may take until it is ready."""
+
+SECONDS = 4.0
+PIXELS_A_SECOND = 1_000_000
+"""How long one image may take: some seconds, and one more for so many pixels. GDCM needs a tenth of it."""
 
 
-def read_isolated(source: Source, frame: int, max_pixels: int, seconds: float = SECONDS) -> Pixels:
-    """Decode one DICOM frame in a helper; raises `ImageError`, also when the helper crashes."""
+def seconds_for(pixels: int) -> float:
+    """Give how long an image of so many pixels may take."""
+    return SECONDS + pixels / PIXELS_A_SECOND
+
+
+def read_isolated(source: Source, frame: int, max_pixels: int, seconds: float) -> NDArray[Any]:
+    """Decode a frame's stored values in a helper; raises `ImageError`, also when that crashes or is late."""
     helper = _POOL.take()
     try:
         pixels = helper.ask(source, frame, max_pixels, seconds)
@@ -57,8 +68,9 @@ class _Helper:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(part for part in sys.path if part)},
         )
         self.works = True
+        self.ready = False
 
-    def ask(self, source: Source, frame: int, max_pixels: int, seconds: float) -> Pixels:
+    def ask(self, source: Source, frame: int, max_pixels: int, seconds: float) -> NDArray[Any]:
         request = {"frame": frame, "max_pixels": max_pixels, "bytes": 0, "path": ""}
         content = b""
         if isinstance(source, bytes):
@@ -66,6 +78,8 @@ class _Helper:
         else:
             request["path"] = str(source.absolute())
         assert self.process.stdin and self.process.stdout
+        if not self.ready:
+            self._wait()
         watch = Timer(seconds, self.process.kill)
         watch.start()
         try:
@@ -81,8 +95,22 @@ class _Helper:
             watch.cancel()
         if "reason" in answer:
             raise ImageError(str(answer["reason"]))
-        found: Pixels = np.frombuffer(pixels, answer["dtype"]).reshape(answer["shape"])
+        found: NDArray[Any] = np.frombuffer(pixels, answer["dtype"]).reshape(answer["shape"])
         return found
+
+    def _wait(self) -> None:
+        """Wait until it has imported what it needs: that is none of an image's time."""
+        assert self.process.stdout
+        watch = Timer(STARTING, self.process.kill)
+        watch.start()
+        try:
+            _receive(self.process.stdout, lambda head: 0)
+            self.ready = True
+        except (OSError, EOFError, ValueError) as error:
+            self.works = False
+            raise ImageError("the helper that decodes such data does not start") from error
+        finally:
+            watch.cancel()
 
     def close(self) -> None:
         for pipe in (self.process.stdin, self.process.stdout):
@@ -163,10 +191,14 @@ def _receive(stream: IO[bytes], size_of: Any) -> tuple[dict[str, Any], bytearray
 
 def _serve() -> None:
     """Answer requests until standard input closes."""
-    from raresight.images.readers.dicom import read_dicom
+    from raresight.images.readers.dicom import decode_dicom
 
     incoming, outgoing = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what GDCM prints must not get among the answers
+    for name in ("pydicom.pixels.decoders", "gdcm"):
+        with suppress(ImportError):  # who asks has looked whether they are there
+            import_module(name)
+    _send(outgoing, {}, b"")
     while True:
         try:
             request, content = _receive(incoming, lambda head: head["bytes"])
@@ -175,7 +207,7 @@ def _serve() -> None:
         source = bytes(content) if request["bytes"] else Path(request["path"])
         try:
             pixels = np.ascontiguousarray(
-                read_dicom(source, request["frame"], max_pixels=request["max_pixels"], isolate=False)
+                decode_dicom(source, request["frame"], max_pixels=request["max_pixels"])
             )
         except ImageError as error:
             _send(outgoing, {"reason": str(error)}, b"")

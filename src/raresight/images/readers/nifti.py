@@ -9,6 +9,7 @@ the 0.5th … 99.5th percentile of the whole volume to 0 … 65535: one volume, 
 from __future__ import annotations
 
 import gzip
+import struct
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable
@@ -31,8 +32,11 @@ from raresight.images.readers.base import (
 )
 
 ROBUST_PERCENTILES = (0.5, 99.5)
-VOLUME_FACTOR = 4
+VOLUME_FACTOR = 2
 """A volume may hold this many times the pixels that an image may."""
+
+MOST_HEADER = 16_000_000
+"""Bytes that header and extensions may take."""
 
 _GZIP = b"\x1f\x8b"
 _NIFTI1 = b"n+1\x00"
@@ -131,6 +135,8 @@ def _open_volume(stream: BinaryIO) -> Any:
         raise MissingExtraError("NIfTI volumes need nibabel: pip install 'raresight[train]'") from error
     head = stream.read(4096)
     stream.seek(0)
+    if _voxels_at(_unfolded(head)) > MOST_HEADER:
+        raise ImageError("its header says that its voxels lie far behind it")
     kind = nibabel.Nifti2Image if _version(head) == 2 else nibabel.Nifti1Image
     try:
         return kind.from_stream(gzip.GzipFile(fileobj=stream) if head.startswith(_GZIP) else stream)
@@ -140,14 +146,28 @@ def _open_volume(stream: BinaryIO) -> Any:
 
 def _version(head: bytes) -> int:
     """Tell NIfTI-1 from NIfTI-2; 0 for anything else."""
-    if head.startswith(_GZIP):
-        try:
-            head = zlib.decompressobj(wbits=31).decompress(head, 352)
-        except zlib.error:
-            return 0
+    head = _unfolded(head)
     if head[344:348] == _NIFTI1:
         return 1
     return 2 if head[4:12] == _NIFTI2 else 0
+
+
+def _unfolded(head: bytes) -> bytes:
+    """Give the header of a file, gzipped or not; nothing where it is damaged."""
+    if not head.startswith(_GZIP):
+        return head
+    try:
+        return zlib.decompressobj(wbits=31).decompress(head, 540)
+    except zlib.error:
+        return b""
+
+
+def _voxels_at(head: bytes) -> float:
+    """Give where the header says that the voxels start; what lies before them would be read whole."""
+    order = "<" if head[:2] in (b"\x5c\x01", b"\x1c\x02") else ">"
+    form, at = (f"{order}f", 108) if _version(head) == 1 else (f"{order}q", 168)
+    found = head[at : at + struct.calcsize(form)]
+    return float(struct.unpack(form, found)[0]) if len(found) == struct.calcsize(form) else 0.0
 
 
 def _spatial_shape(volume: Any) -> tuple[int, int, int]:
