@@ -39,6 +39,22 @@ _MODEL: dict[str, Any] = {
     "loaded_at": "2026-01-01T08:00:00+00:00",
     "limits": {"body_bytes": 128000000, "max_pixels": 30000000, "images": 64, "frames": 512},
 }
+_EXPLANATION: dict[str, Any] = {
+    "prediction": _SCORED,
+    "image": {
+        "width": 2,
+        "height": 1,
+        "channels": 1,
+        "bits": 8,
+        "data": "AP8=",
+        "windowed": True,
+        "window": None,
+        "rescale": {"slope": 1.0, "intercept": 0.0},
+    },
+    "heat": {"width": 2, "height": 1, "data": "AP8=", "method": "what each cell adds to the score"},
+    "standing": {"normal_as_high": 0.02, "anomalous_as_low": 0.61},
+    "nearest": [{"id": "case-017", "label": "yes", "distance": 0.4, "image": None}],
+}
 
 
 class ProblemDetails(BaseModel):
@@ -147,6 +163,7 @@ class Near(BaseModel):
 class Explanation(BaseModel):
     """What there is to see of one image."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXPLANATION]})
     prediction: Scored
     image: Shown
     heat: Heat | None
