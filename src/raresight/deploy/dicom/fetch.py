@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from threading import Event
+from typing import Any
 from uuid import uuid4
 
 from raresight.deploy.dicom.arrival import RefusedError
 from raresight.deploy.dicom.offered import image_classes
 from raresight.deploy.dicom.receiver import Receiver
 from raresight.deploy.dicom.settings import NodeSettings
-from raresight.deploy.dicom.web import client, download, search
+from raresight.deploy.dicom.web import download, search
 
 logger = logging.getLogger(__name__)
 
@@ -21,16 +22,15 @@ class Fetcher:
 
     Parameters
     ----------
+    source : DICOMwebClient
     settings : NodeSettings
-        With `fetch`.
     receiver : Receiver
     stopping : Event
     """
 
-    def __init__(self, settings: NodeSettings, receiver: Receiver, stopping: Event) -> None:
-        assert settings.fetch is not None
+    def __init__(self, source: Any, settings: NodeSettings, receiver: Receiver, stopping: Event) -> None:
         self.settings, self.receiver, self.stopping = settings, receiver, stopping
-        self._client = client(settings.fetch, settings.token)
+        self._client = source
         self._classes = set(image_classes())
         self._refused: set[str] = set()
         self._next = 0.0

@@ -13,13 +13,16 @@ from raresight.deploy.dicom.arrival import OUT_OF_RESOURCES, SUCCESS, RefusedErr
 from raresight.deploy.dicom.offered import offer
 from raresight.deploy.dicom.settings import NodeSettings
 from raresight.deploy.dicom.spool import Spool
-from raresight.deploy.dicom.wire import LARGEST_PDU, bound, server_context
+from raresight.deploy.dicom.wire import GREETING, LARGEST_PDU, SILENCE, bound, server_context
 from raresight.errors import OptionError
 
 logger = logging.getLogger(__name__)
 
 CLEAN_AFTER = 600.0
 """Seconds after which a part of an object that grows no more is removed; connections end long before."""
+
+SPARE = 20
+"""Connections beyond the limit of associations, so that those who make them can be told."""
 
 DRAIN = 10.0
 """Seconds that associations have to end by themselves when the node stops."""
@@ -49,6 +52,7 @@ class Receiver:
         self._entity.require_called_aet = True
         self._entity.require_calling_aet = list(settings.accept)
         self._entity.maximum_associations = settings.max_associations
+        self._entity.acse_timeout = GREETING
         self._entity.maximum_pdu_size = LARGEST_PDU
         offer(self._entity)
 
@@ -72,6 +76,7 @@ class Receiver:
         tempfile.tempdir = str(self.spool.incoming)
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, lambda event: bound(event.assoc.dul.socket)),
+            (evt.EVT_ESTABLISHED, lambda event: event.assoc.dul.socket.socket.settimeout(SILENCE)),
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_PDU_RECV, self._watch),
             (evt.EVT_REJECTED, lambda event: logger.warning("association rejected")),
@@ -88,6 +93,12 @@ class Receiver:
             raise OptionError(
                 f"nothing can listen on {host}, port {port} ({error}); choose others with --host and --port"
             ) from None
+
+        # Beyond what is rejected with a reason, connections are closed unheard: each costs two threads.
+        self._server.verify_request = self._has_room
+
+    def _has_room(self, request: Any, address: Any) -> bool:
+        return len(self._server.active_associations) < self.settings.max_associations + SPARE
 
     def stop(self) -> None:
         """Take no new association, and give those that are open some time to end."""
