@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from threading import Event, Thread
-from typing import Any
+from typing import TYPE_CHECKING
 
 from raresight.deploy.dicom.maker import bundle_hash
 from raresight.deploy.dicom.quiet import silence_libraries
@@ -16,6 +16,9 @@ from raresight.deploy.dicom.sender import Sender, Target
 from raresight.deploy.dicom.settings import NodeSettings, need_dicom
 from raresight.deploy.dicom.spool import Spool
 from raresight.deploy.predictor import Predictor
+
+if TYPE_CHECKING:
+    from raresight.deploy.dicom.web import Service
 
 logger = logging.getLogger(__name__)
 
@@ -117,9 +120,9 @@ def _target(settings: NodeSettings) -> Target:
     return WebReceiver(settings)
 
 
-def _source(settings: NodeSettings) -> Any:
+def _source(settings: NodeSettings) -> Service | None:
     if settings.fetch is None:
         return None
-    from raresight.deploy.dicom.web import client
+    from raresight.deploy.dicom.web import open_service
 
-    return client(settings.fetch, settings.token)
+    return open_service(settings.fetch, settings.token)

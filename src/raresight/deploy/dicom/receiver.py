@@ -48,6 +48,7 @@ class Receiver:
         self.settings, self.spool, self.received = settings, spool, 0
         self._over: set[Path] = set()
         self._server: Any = None
+        self._before: tuple[bool, str | None] = False, None
         self._entity = AE(settings.title)
         self._entity.require_called_aet = True
         self._entity.require_calling_aet = list(settings.accept)
@@ -71,7 +72,9 @@ class Receiver:
         """
         from pynetdicom import _config, evt
 
-        # Objects go to disk as they come in; on the spool's own disk, so that keeping one is a rename.
+        # Objects go to disk as they come in; on the spool's own disk, so that keeping one is a rename. Both
+        # settings are the whole process's: one node in a process.
+        self._before = _config.STORE_RECV_CHUNKED_DATASET, tempfile.tempdir
         _config.STORE_RECV_CHUNKED_DATASET = True
         tempfile.tempdir = str(self.spool.incoming)
         handlers: list[Any] = [
@@ -102,6 +105,8 @@ class Receiver:
 
     def stop(self) -> None:
         """Take no new association, and give those that are open some time to end."""
+        from pynetdicom import _config
+
         if self._server is None:
             return
         server, self._server = self._server, None
@@ -111,7 +116,7 @@ class Receiver:
             time.sleep(0.05)
         for association in server.active_associations:
             association.abort()
-        tempfile.tempdir = None
+        _config.STORE_RECV_CHUNKED_DATASET, tempfile.tempdir = self._before
 
     def clean(self) -> None:
         """Remove parts of objects that no connection is filling any more."""
