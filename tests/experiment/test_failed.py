@@ -8,9 +8,12 @@ import pandas as pd
 import pytest
 
 import raresight as rs
+from raresight.cli.app import app
+from raresight.cli.console import guarded
 from raresight.detect.classical import Logistic
 from raresight.errors import DataError, RaresightError, RunError
-from raresight.experiment import runner
+from raresight.experiment import carry
+from raresight.experiment.workers import Lost
 from raresight.report import write_report
 
 OPTIONS = {"models": ["logistic", "svm"], "balance": ["none"], "folds": 3, "inner_folds": 2}
@@ -23,7 +26,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     def called(function, calls, workers):
         yield from ((number, function(*call)) for number, call in enumerate(calls))
 
-    monkeypatch.setattr(runner, "run_in_workers", called)
+    monkeypatch.setattr(carry, "run_in_workers", called)
 
 
 def break_logistic(monkeypatch: pytest.MonkeyPatch, error: Exception, works: int = 0) -> None:
@@ -67,6 +70,31 @@ def test_where_all_fail_the_run_does(small_set: Path, tmp_path: Path, monkeypatc
     with pytest.raises(RunError, match=r"every recipe failed; logistic@embedding\+none .*training diverged"):
         rs.compare(rs.load(small_set), **{**OPTIONS, "models": ["logistic"]}, out=tmp_path / "run")
     assert len(pd.read_csv(tmp_path / "run" / "failed.csv")) == 3
+
+
+def test_a_defect_fails_alone_and_says_where(small_set: Path, tmp_path: Path, monkeypatch, capsys):
+    break_logistic(monkeypatch, ZeroDivisionError("division by zero"), works=3)
+    command = ["compare", str(small_set), "--models", "logistic,svm", "--balance", "none", "--folds", "3"]
+    out = tmp_path / "run"
+    assert guarded(app, [*command, "--inner-folds", "2", "--out", str(out)]) == 1
+    said = capsys.readouterr()
+    assert "ZeroDivisionError: division by zero" in said.err and "svm@embedding+none" in said.out
+    assert {row["reason"] for row in rs.Run(out).failed} == {"ZeroDivisionError: division by zero"}
+    traces = sorted(path.read_text() for path in (out / "failures").iterdir())
+    assert len(traces) == 2 and all("failing" in trace for trace in traces)
+    monkeypatch.undo()
+    assert guarded(app, [*command, "--inner-folds", "2", "--out", str(out)]) == 0
+    assert not (out / "failures").exists()
+
+
+def test_a_task_whose_worker_dies_is_named(small_set: Path, tmp_path: Path, monkeypatch):
+    def called(function, calls, workers):
+        yield from ((n, Lost() if n == 0 else function(*call)) for n, call in enumerate(calls))
+
+    monkeypatch.setattr(carry, "run_in_workers", called)
+    run = rs.compare(rs.load(small_set), **OPTIONS, out=tmp_path / "run")
+    assert [row["reason"] for row in run.failed] == [Lost.reason]
+    assert [row["model"] for row in run.metrics["recipes"]] == ["svm"]
 
 
 def test_what_the_user_can_mend_ends_the_comparison(small_set: Path, tmp_path: Path, monkeypatch):

@@ -19,6 +19,7 @@ from raresight.cli import (
     listing,
     predict,
     report,
+    runs,
     stress,
     synthesise,
     train,
@@ -58,6 +59,7 @@ app.command("explain")(explain.explain)
 app.command("synthesise")(synthesise.synthesise)
 app.command("judge")(judge.judge)
 app.command("report")(report.report)
+app.command("runs")(runs.runs)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("listen")(listen.listen)

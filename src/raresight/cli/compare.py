@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from raresight.experiment.estimate import Estimate
     from raresight.experiment.run import Run
     from raresight.experiment.sweep import Sweep
+    from raresight.images.manifest import Manifest
 
 
 TABLE_WIDTH = 160
 """Columns that the table takes at most: it is never cut, whatever it is printed to."""
+
+SOME_FAILED = 1
+"""The status when tasks failed and the rest of the grid was completed."""
 
 
 class Resize(StrEnum):
@@ -66,7 +71,7 @@ def compare(
     ] = None,
     folds: Annotated[int, typer.Option(help="Outer folds.")] = 5,
     repeats: Annotated[int, typer.Option(help="Repeats of the outer folds.")] = 1,
-    inner_folds: Annotated[int, typer.Option(help="Folds inside the training rows.")] = 3,
+    inner_folds: Annotated[int, typer.Option(help="Folds inside the training rows, or 0 for none.")] = 3,
     tune: Annotated[int, typer.Option(help="Settings to try for each recipe; 0: the defaults.")] = 0,
     imbalance: Annotated[
         str | None,
@@ -130,9 +135,15 @@ def compare(
         Device, typer.Option(help="Where networks compute; auto: a GPU if there is one.")
     ] = Device.auto,
     workers: Annotated[int | None, typer.Option(help="Worker processes; by default one a core.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="A Dask cluster to compute on, such as tcp://host:8786.")
+    ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Time one task of each kind, and tell what the rest costs.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/<hash>.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-) -> None:
+) -> int:
     """Compare detectors with and without rebalancing; the same command again resumes."""
     from raresight.cli.console import bars, say
     from raresight.errors import OptionError
@@ -188,19 +199,68 @@ def compare(
         "neutralise": _names(neutralise),
         "device": device.value,
         "workers": workers,
+        "scheduler": scheduler,
         "out": out,
         "command": shlex.join(["raresight", *sys.argv[1:]]),
         "progress": bars,
         "say": say,
     }
+    if estimate:
+        return tell_cost(images, ratios, scheduler, settings, as_json)
     if len(ratios) > 1:
-        finish_sweep(compare_imbalances(images, imbalance=ratios, **settings), as_json)
+        return finish_sweep(compare_imbalances(images, imbalance=ratios, **settings), as_json)
+    return finish(run_compare(images, imbalance=ratios[0] if ratios else None, **settings), as_json)
+
+
+def tell_cost(
+    images: Manifest, ratios: list[float], scheduler: str | None, settings: dict[str, Any], as_json: bool
+) -> int:
+    """Time one task of each kind, and print what the grid costs."""
+    from raresight.cli.console import print_json
+    from raresight.errors import OptionError
+    from raresight.experiment.estimate import estimate_compare
+
+    if len(ratios) > 1 or scheduler is not None or settings["leaky_twin"]:
+        raise OptionError(
+            "--estimate reckons one grid on this machine; give one --imbalance, and neither --scheduler "
+            "nor --leaky-twin"
+        )
+    options = {
+        name: value for name, value in settings.items() if name not in ("scheduler", "say", "leaky_twin")
+    }
+    cost = estimate_compare(images, imbalance=ratios[0] if ratios else None, **options)
+    if as_json:
+        print_json(cost.as_dict())
     else:
-        finish(run_compare(images, imbalance=ratios[0] if ratios else None, **settings), as_json)
+        print_cost(cost)
+    return 0
 
 
-def finish(run: Run, as_json: bool) -> None:
-    """Write the report and print the table, or one JSON document."""
+def print_cost(cost: Estimate) -> None:
+    """Print a line a recipe, and what all of it costs."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for name in ("recipe", "tasks", "seconds each", "peak memory, GB"):
+        table.add_column(name, no_wrap=True)
+    for kind in cost.kinds:
+        table.add_row(kind.recipe, str(kind.tasks), f"{kind.seconds:,.1f}", f"{kind.bytes / 1e9:.1f}")
+    Console(highlight=False, width=max(Console().width, TABLE_WIDTH)).print(table)
+    hours = "; ".join(f"{time_text(each)} on {count} worker(s)" for count, each in cost.hours.items())
+    print(f"\nwhole grid: {hours}; {time_text(cost.left)} from now, {cost.done} task(s) are done")
+    print(f"memory: {cost.memory / 1e9:.1f} GB at most; disk: {cost.disk / 1e9:.2f} GB")
+
+
+def time_text(hours: float) -> str:
+    """Give a time in hours, minutes or seconds, whichever can be read."""
+    if hours >= 1:
+        return f"{hours:.1f} hours"
+    return f"{hours * 60:.1f} minutes" if hours >= 1 / 30 else f"{hours * 3600:.0f} seconds"
+
+
+def finish(run: Run, as_json: bool) -> int:
+    """Write the report and print the table, or one JSON document; 1 where tasks failed."""
     from raresight.cli.console import print_json, say
     from raresight.report import write_report
 
@@ -214,13 +274,31 @@ def finish(run: Run, as_json: bool) -> None:
     if as_json:
         judged = {"verdicts": run.verdicts, "recommendation": run.recommendation}
         print_json({"run": str(run.path), "report": str(path), **run.metrics, **judged})
-        return
-    print_table(run)
-    print(f"report: {path}")
+    else:
+        print_table(run)
+        print(f"report: {path}")
+    return name_failures(run)
 
 
-def finish_sweep(sweep: Sweep, as_json: bool) -> None:
-    """Write each run's report and the sweep's, and print every gain, or one JSON document."""
+def name_failures(run: Run) -> int:
+    """Print which tasks failed and why, on stderr; 1 where some did, else 0."""
+    from rich.table import Table
+
+    from raresight.cli.console import messages
+
+    if not run.failed:
+        return 0
+    table = Table(box=None, header_style="bold", title=f"failed in {run.path}", title_justify="left")
+    for name in ("recipe", "repeat", "fold", "reason"):
+        table.add_column(name, overflow="fold")
+    for row in run.failed:
+        table.add_row(*(str(row[name]) for name in ("recipe", "repeat", "fold", "reason")))
+    messages.print(table)
+    return SOME_FAILED
+
+
+def finish_sweep(sweep: Sweep, as_json: bool) -> int:
+    """Write each run's report and the sweep's, and print every gain, or one JSON document; see `finish`."""
     from raresight.cli.console import print_json
     from raresight.report import write_report, write_sweep
 
@@ -229,9 +307,10 @@ def finish_sweep(sweep: Sweep, as_json: bool) -> None:
     path = write_sweep(sweep)
     if as_json:
         print_json({"sweep": str(sweep.path), "report": str(path), **sweep.summary})
-        return
-    print_gains(sweep)
-    print(f"report: {path}")
+    else:
+        print_gains(sweep)
+        print(f"report: {path}")
+    return max(name_failures(run) for run in sweep.runs.values())
 
 
 def print_gains(sweep: Sweep) -> None:

@@ -14,7 +14,7 @@ DATA = "phantom:brain?n=240&anomalies=0.2&difficulty=0.2"
 def demo(
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/<hash>.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-) -> None:
+) -> int:
     """Walk the whole path on made-up brain slices, in minutes, without any data of yours."""
     import shlex
 
@@ -35,4 +35,4 @@ def demo(
         progress=bars,
         say=say,
     )
-    finish(run, as_json)
+    return finish(run, as_json)

@@ -14,11 +14,12 @@ import numpy as np
 
 from raresight.errors import OptionError, RunError
 from raresight.evidence.judge import judge
+from raresight.experiment.carry import carry_out
 from raresight.experiment.chosen import AUTO, STACK, Key, auto_result, choose, inner_auroc, stack_result
 from raresight.experiment.recipe import Recipe
 from raresight.experiment.run import Run
-from raresight.experiment.runner import Work, carry_out, plan_work
 from raresight.experiment.task import Task
+from raresight.experiment.work import Work, plan_work
 from raresight.images.cache import content_hash, disk_errors, new_file
 from raresight.images.manifest import Manifest
 from raresight.progress import Progress, Say, silent, unsaid

@@ -14,9 +14,9 @@ from raresight.experiment.inner import InnerScores, fit_with_inner
 from raresight.experiment.protocol import task_seed
 from raresight.experiment.recipe import FittedRecipe, Recipe
 from raresight.experiment.run import Run
-from raresight.experiment.runner import plan_work
 from raresight.experiment.search import tune
 from raresight.experiment.task import learn_thresholds
+from raresight.experiment.work import plan_work
 from raresight.images.manifest import Manifest
 from raresight.images.store import ImageStore
 from raresight.progress import Say, unsaid

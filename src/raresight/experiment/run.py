@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -22,7 +23,7 @@ from raresight.evidence.leaky import inflation
 from raresight.evidence.subgroups import summarise_subgroups
 from raresight.evidence.summary import summarise
 from raresight.experiment.leaky import LeakyTask
-from raresight.experiment.task import Result
+from raresight.experiment.task import Failure, Result
 from raresight.images.cache import content_hash, disk_errors, new_file
 
 REMEDY = "choose another folder with --out"
@@ -88,16 +89,27 @@ class Run:
         path = self.path / "inner" / f"{task_name(recipe, repeat, fold)}.parquet"
         if not path.is_file():
             raise RunError(f"{self.path} keeps no inner scores of {recipe}; run it anew in another folder")
-        return pd.read_parquet(path)
+        found = pd.read_parquet(path)
+        if found.empty:
+            raise RunError(f"{self.path} was made with --inner-folds 0 and has no inner scores of {recipe}")
+        return found
 
-    def write_failed(self, failed: Sequence[tuple[Keyed, str]]) -> None:
-        """Keep which tasks failed and why, in ``failed.csv``; there is none where none did."""
+    def write_failed(self, failed: Sequence[tuple[Keyed, Failure]]) -> None:
+        """Keep which tasks failed and why, in ``failed.csv``; there is none where none did.
+
+        Where a task's code failed, ``failures/<task>.txt`` says where.
+        """
         path = self.path / "failed.csv"
         with disk_errors(self.path, REMEDY):
             if not failed:
                 path.unlink(missing_ok=True)
+                shutil.rmtree(self.path / "failures", ignore_errors=True)
                 return
-            rows = sorted((*task.key, reason) for task, reason in failed)
+            task, failure = failed[-1]
+            if failure.traceback:
+                (self.path / "failures").mkdir(exist_ok=True)
+                (self.path / "failures" / f"{task_name(*task.key)}.txt").write_text(failure.traceback)
+            rows = sorted((*task.key, failure.reason) for task, failure in failed)
             with new_file(path) as scratch:
                 pd.DataFrame(rows, columns=["recipe", "repeat", "fold", "reason"]).to_csv(
                     scratch, index=False
@@ -128,6 +140,19 @@ class Run:
                 f"{recipe} is left out: it failed in {len(own)} fold(s) ({own[0]['reason']}); "
                 "the same command tries them again"
             )
+        return found
+
+    def spend(self, stage: str, seconds: float) -> None:
+        """Add to what a stage has taken, over all calls that worked in this run; see `spent`."""
+        spent = self.spent
+        with disk_errors(self.path, REMEDY):
+            _write_json(self.path / "stages.json", {**spent, stage: spent.get(stage, 0.0) + seconds})
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """Seconds by stage of what all tasks share, such as ``prepare``: representations and distances."""
+        path = self.path / "stages.json"
+        found: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
         return found
 
     def has_leaky(self, task: LeakyTask) -> bool:
@@ -332,6 +357,20 @@ def locked(path: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise RunError(f"another process is working in {path}; wait for it to end") from error
         yield
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether a process is working in a run's folder."""
+    try:
+        stream = (path / "run.lock").open()
+    except OSError:
+        return False
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def task_name(recipe: str, repeat: int, fold: int) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from raresight.errors import OptionError, RunError
+from raresight.experiment.carry import carry_out
 from raresight.experiment.run import REMEDY, Run, locked
-from raresight.experiment.runner import Work, carry_out, plan_work
+from raresight.experiment.work import Work, plan_work
 from raresight.images.cache import content_hash, disk_errors, new_file
 from raresight.images.manifest import Manifest
 from raresight.progress import Progress, Say, silent, unsaid
@@ -68,6 +69,7 @@ def compare_imbalances(
     *,
     imbalance: Sequence[float] = (1, 5, 20, 100),
     workers: int | None = None,
+    scheduler: Any = None,
     out: str | Path | None = None,
     progress: Progress = silent,
     say: Say = unsaid,
@@ -84,6 +86,7 @@ def compare_imbalances(
     imbalance : sequence of float
         Normal images for each anomalous one, 1 or more, in any order.
     workers : int, optional
+    scheduler : str or distributed.Client, optional
     out : path, optional
         The sweep's folder, by default ``runs/<hash>``; each ratio's run is ``imbalance-<ratio>`` in it.
     progress, say : callable, optional
@@ -112,7 +115,9 @@ def compare_imbalances(
     with locked(path):
         _open(path, identity, works, options.get("command"))
         runs = {
-            ratio: carry_out(work, path / _name(ratio), workers or os.cpu_count() or 1, progress, say)
+            ratio: carry_out(
+                work, path / _name(ratio), workers or os.cpu_count() or 1, progress, say, scheduler=scheduler
+            )
             for ratio, work in works.items()
         }
         _write(path, _summary(identity, works, runs, options.get("command")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from traceback import format_exc
 from typing import Any
 
 import numpy as np
@@ -67,9 +68,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a task left nothing behind: one sentence."""
+    """Why a task left nothing behind: one sentence, and for a defect where it happened."""
 
     reason: str
+    traceback: str = ""
 
 
 def try_task(
@@ -79,7 +81,7 @@ def try_task(
     protocol: Protocol,
     external: External | None = None,
 ) -> Result | Failure:
-    """Run a task; a training that fails, for instance because it diverges, is its recipe's own failure.
+    """Run a task; one that fails, because its training diverges or its code does, fails alone.
 
     Raises
     ------
@@ -92,6 +94,8 @@ def try_task(
         raise
     except RaresightError as error:
         return Failure(str(error))
+    except Exception as error:
+        return Failure(f"{type(error).__name__}: {error}", format_exc())
 
 
 def run_task(

@@ -14,8 +14,8 @@ from raresight.evidence.format import decimal
 from raresight.experiment.inner import fit_with_inner
 from raresight.experiment.protocol import task_seed
 from raresight.experiment.recipe import FittedRecipe
-from raresight.experiment.runner import plan_work
 from raresight.experiment.task import learn_thresholds
+from raresight.experiment.work import plan_work
 from raresight.explain.base import Explainer, Explanation, check_method
 from raresight.explain.gradients import usual_image
 from raresight.explain.measures import Measures, measure_heatmaps, null_maps

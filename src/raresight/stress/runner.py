@@ -15,10 +15,11 @@ from raresight.errors import OptionError, RunError
 from raresight.evidence.conditions import KEPT_RULE
 from raresight.evidence.prevalence_change import COST
 from raresight.evidence.thresholds import DEFAULT_RULES
+from raresight.experiment.carry import prepare_spaces, run_tasks
 from raresight.experiment.protocol import Protocol
 from raresight.experiment.run import Run, locked, open_run
-from raresight.experiment.runner import Work, plan_work, prepare_spaces, run_tasks
 from raresight.experiment.task import Failure, Result, Task, try_task
+from raresight.experiment.work import Work, plan_work
 from raresight.images.cache import content_hash
 from raresight.images.manifest import Manifest
 from raresight.images.splits import Rows
