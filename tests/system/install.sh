@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the system tests talk to, from Debian's packages: a browser, a PACS, and DICOM's tools.
 set -euo pipefail
-packages=(chromium fonts-dejavu-core orthanc orthanc-dicomweb orthanc-gdcm dcmtk dicom3tools iproute2 util-linux)
+packages=(chromium fonts-dejavu-core orthanc orthanc-dicomweb orthanc-gdcm dcmtk dicom3tools iproute2 openssl util-linux)
 missing=()
 for package in "${packages[@]}"; do
   dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")

@@ -152,6 +152,31 @@ def test_the_window_is_that_of_the_image_or_shows_all_of_it(answer):
     ]
 
 
+def test_a_state_says_again_that_low_values_are_bright(answer):
+    study = new_uid()
+    bright = dicom_object(spotted(), study)
+    dark = dicom_object(255 - spotted(), study, PhotometricInterpretation="MONOCHROME1")
+    findings, results = answer([bright, dark])
+    assert findings[0].region == findings[1].region
+    shapes = {
+        state.ReferencedSeriesSequence[0].ReferencedImageSequence[0].ReferencedSOPInstanceUID: (
+            state.PresentationLUTShape
+        )
+        for state in of(results, "Softcopy")
+    }
+    assert shapes == {bright.SOPInstanceUID: "IDENTITY", dark.SOPInstanceUID: "INVERSE"}
+
+
+def test_colour_has_a_state_of_its_own(answer):
+    one = dicom_object(np.stack([spotted()] * 3, axis=-1), new_uid())
+    _, results = answer([one])
+    (state,) = of(results, "Softcopy")
+    assert state.SOPClassUID.name == "Color Softcopy Presentation State Storage"
+    assert (
+        state.ICCProfile[12:16] == b"scnr" and "GraphicObjectSequence" in state.GraphicAnnotationSequence[0]
+    )
+
+
 def test_frames_are_scored_and_shown_one_by_one(answer):
     frames = np.stack([spotted() // 4, spotted(), spotted() // 2])
     one = dicom_object(frames, new_uid(), SOPClassUID="1.2.840.10008.5.1.4.1.1.7.2")

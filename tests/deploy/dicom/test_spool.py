@@ -69,8 +69,11 @@ def test_every_step_can_be_the_last_before_a_kill(tmp_path: Path):
     assert spool.batches() == [] and not batch.exists() and spool.knows("1.2.1")
     assert [folder for folder, _ in spool.sending()] == [out]
     spool.finish(out)
+    out.mkdir()  # killed between the two steps of the end
     spool = reopened(spool)
-    assert spool.knows("1.2.1") and spool.sending() == []
+    assert spool.knows("1.2.1") and spool.sending() == [(out, [])]
+    spool.finish(out)
+    assert spool.sending() == [] and spool.counts()["done"] == 1
     spool.close()
 
 

@@ -11,7 +11,7 @@ from raresight.deploy.dicom.arrival import RefusedError
 from raresight.deploy.dicom.offered import image_classes
 from raresight.deploy.dicom.receiver import Receiver
 from raresight.deploy.dicom.settings import NodeSettings
-from raresight.deploy.dicom.web import client, download, search
+from raresight.deploy.dicom.web import Service, download, search
 
 logger = logging.getLogger(__name__)
 
@@ -21,16 +21,15 @@ class Fetcher:
 
     Parameters
     ----------
+    source : Service
     settings : NodeSettings
-        With `fetch`.
     receiver : Receiver
     stopping : Event
     """
 
-    def __init__(self, settings: NodeSettings, receiver: Receiver, stopping: Event) -> None:
-        assert settings.fetch is not None
+    def __init__(self, source: Service, settings: NodeSettings, receiver: Receiver, stopping: Event) -> None:
         self.settings, self.receiver, self.stopping = settings, receiver, stopping
-        self._client = client(settings.fetch, settings.token)
+        self._service = source
         self._classes = set(image_classes())
         self._refused: set[str] = set()
         self._next = 0.0
@@ -44,7 +43,7 @@ class Fetcher:
         self._next = time.monotonic() + self.settings.every
         before = self.receiver.received
         try:
-            for sop_class, *uids in search(self._client, self.settings.query):
+            for sop_class, *uids in search(self._service, self.settings.query):
                 if self.stopping.is_set() or self.receiver.full():
                     break
                 if sop_class in self._classes and all(uids):
@@ -62,7 +61,7 @@ class Fetcher:
             return
         path = self.receiver.spool.incoming / f"{uuid4().hex}.dcm"
         try:
-            download(self._client, uids, path, self.settings.max_bytes)
+            download(self._service, uids, path, self.settings.max_bytes)
             if not self.receiver.take(path, sop_class, uids[2]):
                 self._refused.add(name)  # a result of our own: not to be fetched again and again
         except RefusedError as refusal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from raresight.deploy.dicom.findings import Finding
+from raresight.deploy.dicom.findings import Finding, burned_in
 from raresight.deploy.dicom.maker import SERIES, Batch, Maker
 from raresight.deploy.dicom.source import patient, side
 from raresight.deploy.dicom.uids import MAKER
@@ -52,7 +52,7 @@ def make_heatmap(finding: Finding, number: int, maker: Maker, batch: Batch) -> A
     image.ManufacturerModelName = maker.facts.name[:64]
     image.SoftwareVersions = maker.software
     image.SeriesDescription = "raresight: heatmaps"
-    image.BurnedInAnnotation = "YES" if str(head.get("BurnedInAnnotation") or "").upper() == "YES" else "NO"
+    image.BurnedInAnnotation = "YES" if burned_in(head) else "NO"
     chance = "" if one.probability is None else f", probability {one.probability:.3f}"
     image.ImageComments = f"{one.decision}: score {one.score:.4g}{chance}; not for measurement"
     image.DerivationDescription = "Heat of an anomaly detector laid over the image"

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from threading import Event, Thread
+from typing import TYPE_CHECKING
 
 from raresight.deploy.dicom.maker import bundle_hash
 from raresight.deploy.dicom.quiet import silence_libraries
@@ -15,6 +16,9 @@ from raresight.deploy.dicom.sender import Sender, Target
 from raresight.deploy.dicom.settings import NodeSettings, need_dicom
 from raresight.deploy.dicom.spool import Spool
 from raresight.deploy.predictor import Predictor
+
+if TYPE_CHECKING:
+    from raresight.deploy.dicom.web import Service
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +53,16 @@ class Node:
         silence_libraries()
         predictor.facts.threshold(settings.threshold)
         self.settings, self.stopping = settings, Event()
+        target, source = _target(settings), _source(settings)
         self.spool = Spool(settings.spool, bundle_hash(predictor.folder))
         self.receiver = Receiver(settings, self.spool)
         self.scorer = Scorer(predictor, settings, self.spool, self.stopping)
-        self.sender = Sender(_target(settings), self.spool, settings.retry, self.stopping)
+        self.sender = Sender(target, self.spool, settings.retry, self.stopping)
+        self._tasks: dict[str, Callable[[], bool]] = {"scorer": self.scorer.work, "sender": self.sender.work}
+        if source is not None:
+            from raresight.deploy.dicom.fetch import Fetcher
+
+            self._tasks["fetcher"] = Fetcher(source, settings, self.receiver, self.stopping).work
         self._threads: list[Thread] = []
 
     def start(self) -> None:
@@ -68,14 +78,7 @@ class Node:
         except BaseException:
             self.spool.close()
             raise
-        tasks: dict[str, Callable[[], bool]] = {"scorer": self.scorer.work, "sender": self.sender.work}
-        if self.settings.fetch is not None:
-            from raresight.deploy.dicom.fetch import Fetcher
-
-            tasks["fetcher"] = Fetcher(self.settings, self.receiver, self.stopping).work
-        self._threads = [
-            Thread(target=self._repeat, args=(name, task), name=name) for name, task in tasks.items()
-        ]
+        self._threads = [Thread(target=self._repeat, args=each, name=each[0]) for each in self._tasks.items()]
         for thread in self._threads:
             thread.start()
         logger.info("listening on port %d; spool: %s", self.receiver.port, self.spool.counts())
@@ -115,3 +118,11 @@ def _target(settings: NodeSettings) -> Target:
     from raresight.deploy.dicom.web import WebReceiver
 
     return WebReceiver(settings)
+
+
+def _source(settings: NodeSettings) -> Service | None:
+    if settings.fetch is None:
+        return None
+    from raresight.deploy.dicom.web import open_service
+
+    return open_service(settings.fetch, settings.token)

@@ -29,7 +29,8 @@ def presentable(findings: Sequence[Finding]) -> list[list[Finding]]:
 def _kind(finding: Finding) -> tuple[str, ...]:
     head = finding.head
     alone = str(head.SOPInstanceUID) if finding.frames > 1 else ""
-    return (str(head.SeriesInstanceUID), str(is_colour(head)), str(head.Rows), str(head.Columns), alone)
+    kind = str(head.get("PhotometricInterpretation"))
+    return (str(head.SeriesInstanceUID), kind, str(head.Rows), str(head.Columns), alone)
 
 
 def make_presentation(findings: Sequence[Finding], number: int, maker: Maker, batch: Batch) -> Any:
@@ -123,18 +124,25 @@ def _profile(heads: Sequence[Any]) -> bytes:
 
 
 def _grey(findings: Sequence[Finding]) -> dict[str, Any]:
-    """Give what highdicom does not find in the images by itself; it looks for both in functional groups."""
-    from highdicom import ModalityLUTTransformation
+    """Give what highdicom does not take from the images by itself."""
+    from highdicom import ModalityLUTTransformation, PresentationLUTTransformation
 
     head = findings[0].head
-    if not plain_frames(head):
-        return {"voi_lut_transformations": _windows(findings)}
-    modality = ModalityLUTTransformation(
-        rescale_intercept=float(head.get("RescaleIntercept", 0)),
-        rescale_slope=float(head.get("RescaleSlope", 1)),
-        rescale_type=head.get("RescaleType", "US"),
-    )
-    return {"voi_lut_transformations": _windows(findings), "modality_lut_transformation": modality}
+    # A presentation state overrides that low values are bright (PS3.3 C.11.6.1.2), so it has to say it again.
+    inverse = head.get("PhotometricInterpretation") == "MONOCHROME1"
+    found: dict[str, Any] = {
+        "voi_lut_transformations": _windows(findings),
+        "presentation_lut_transformation": PresentationLUTTransformation(
+            presentation_lut_shape="INVERSE" if inverse else "IDENTITY"
+        ),
+    }
+    if plain_frames(head):
+        found["modality_lut_transformation"] = ModalityLUTTransformation(
+            rescale_intercept=float(head.get("RescaleIntercept", 0)),
+            rescale_slope=float(head.get("RescaleSlope", 1)),
+            rescale_type=head.get("RescaleType", "US"),
+        )
+    return found
 
 
 def _windows(findings: Sequence[Finding]) -> Any:

@@ -13,13 +13,16 @@ from raresight.deploy.dicom.arrival import OUT_OF_RESOURCES, SUCCESS, RefusedErr
 from raresight.deploy.dicom.offered import offer
 from raresight.deploy.dicom.settings import NodeSettings
 from raresight.deploy.dicom.spool import Spool
-from raresight.deploy.dicom.wire import LARGEST_PDU, bound, server_context
+from raresight.deploy.dicom.wire import GREETING, LARGEST_PDU, SILENCE, bound, server_context
 from raresight.errors import OptionError
 
 logger = logging.getLogger(__name__)
 
 CLEAN_AFTER = 600.0
 """Seconds after which a part of an object that grows no more is removed; connections end long before."""
+
+SPARE = 20
+"""Connections beyond the limit of associations, so that those who make them can be told."""
 
 DRAIN = 10.0
 """Seconds that associations have to end by themselves when the node stops."""
@@ -45,10 +48,12 @@ class Receiver:
         self.settings, self.spool, self.received = settings, spool, 0
         self._over: set[Path] = set()
         self._server: Any = None
+        self._before: tuple[bool, str | None] = False, None
         self._entity = AE(settings.title)
         self._entity.require_called_aet = True
         self._entity.require_calling_aet = list(settings.accept)
         self._entity.maximum_associations = settings.max_associations
+        self._entity.acse_timeout = GREETING
         self._entity.maximum_pdu_size = LARGEST_PDU
         offer(self._entity)
 
@@ -67,11 +72,14 @@ class Receiver:
         """
         from pynetdicom import _config, evt
 
-        # Objects go to disk as they come in; on the spool's own disk, so that keeping one is a rename.
+        # Objects go to disk as they come in; on the spool's own disk, so that keeping one is a rename. Both
+        # settings are the whole process's: one node in a process.
+        self._before = _config.STORE_RECV_CHUNKED_DATASET, tempfile.tempdir
         _config.STORE_RECV_CHUNKED_DATASET = True
         tempfile.tempdir = str(self.spool.incoming)
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, lambda event: bound(event.assoc.dul.socket)),
+            (evt.EVT_ESTABLISHED, lambda event: event.assoc.dul.socket.socket.settimeout(SILENCE)),
             (evt.EVT_C_STORE, self._store),
             (evt.EVT_PDU_RECV, self._watch),
             (evt.EVT_REJECTED, lambda event: logger.warning("association rejected")),
@@ -89,8 +97,16 @@ class Receiver:
                 f"nothing can listen on {host}, port {port} ({error}); choose others with --host and --port"
             ) from None
 
+        # Beyond what is rejected with a reason, connections are closed unheard: each costs two threads.
+        self._server.verify_request = self._has_room
+
+    def _has_room(self, request: Any, address: Any) -> bool:
+        return len(self._server.active_associations) < self.settings.max_associations + SPARE
+
     def stop(self) -> None:
         """Take no new association, and give those that are open some time to end."""
+        from pynetdicom import _config
+
         if self._server is None:
             return
         server, self._server = self._server, None
@@ -100,7 +116,7 @@ class Receiver:
             time.sleep(0.05)
         for association in server.active_associations:
             association.abort()
-        tempfile.tempdir = None
+        _config.STORE_RECV_CHUNKED_DATASET, tempfile.tempdir = self._before
 
     def clean(self) -> None:
         """Remove parts of objects that no connection is filling any more."""

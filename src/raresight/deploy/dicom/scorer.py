@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from importlib import import_module
 from pathlib import Path
 from threading import Event
 
@@ -35,6 +36,9 @@ class Scorer:
     """
 
     def __init__(self, predictor: Predictor, settings: NodeSettings, spool: Spool, stopping: Event) -> None:
+        # Now, since it takes a second that the first study need not wait for.
+        for module in ("highdicom.pr", "highdicom.sc", "highdicom.sr"):
+            import_module(module)
         self.predictor, self.settings, self.spool, self.stopping = predictor, settings, spool, stopping
         self.maker = maker_of(predictor)
 

@@ -39,7 +39,7 @@ REMEDY = "choose another folder with --spool"
 REMEMBERED = 90 * 24 * 3600.0
 """Seconds for which it is remembered that an object was answered."""
 
-BATCH = "batch.json"
+BATCH, TRIES = "batch.json", "tries.json"
 
 
 class Spool:
@@ -146,7 +146,7 @@ class Spool:
 
     def begin(self, batch: Path) -> int:
         """Note that a batch is about to be scored; gives how often it was before, without an end."""
-        note = batch / "tries.json"
+        note = batch / TRIES
         tries = int(read_json(note) or 0)
         write_json(note, tries + 1)
         return tries
@@ -166,19 +166,22 @@ class Spool:
             sync_file(path)
         objects = sorted(path.stem for path in batch.glob("*.dcm"))
         write_json(results / BATCH, {**note, "bundle": self.bundle, "objects": objects})
+        sync_folder(results)
         move(results, self.outbox / batch.name)
         shutil.rmtree(batch)
 
     def fail(self, folder: Path, reason: str) -> None:
         """Put a batch or its results aside, for a person to look at."""
         write_json(folder / "reason.json", {"reason": reason, "at": time.time()})
+        (folder / TRIES).unlink(missing_ok=True)
         aside = self.failed / folder.name
         shutil.rmtree(aside, ignore_errors=True)
         move(folder, aside)
 
     def finish(self, results: Path) -> None:
         """Forget results that have arrived, but for the fact."""
-        move(results / BATCH, self._done / f"{results.name}.json")
+        if (results / BATCH).exists():  # else a process ended between these two lines
+            move(results / BATCH, self._done / f"{results.name}.json")
         shutil.rmtree(results)
 
     def sending(self) -> list[tuple[Path, list[Path]]]:

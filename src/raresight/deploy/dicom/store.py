@@ -8,7 +8,7 @@ from typing import Any
 
 from raresight.deploy.dicom.sender import RejectedError, UnreachableError
 from raresight.deploy.dicom.settings import NodeSettings
-from raresight.deploy.dicom.wire import LARGEST_PDU, client_context
+from raresight.deploy.dicom.wire import LARGEST_PDU, client_context, send_at_once
 
 RESULTS = (
     "Comprehensive3DSRStorage",
@@ -63,10 +63,18 @@ class StoreReceiver:
         ------
         UnreachableError, RejectedError
         """
+        from pynetdicom import evt
+
         if not files:
             return
         peer = self.peer
-        association = self._entity.associate(peer.host, peer.port, ae_title=peer.title, tls_args=self._tls)
+        association = self._entity.associate(
+            peer.host,
+            peer.port,
+            ae_title=peer.title,
+            tls_args=self._tls,
+            evt_handlers=[(evt.EVT_CONN_OPEN, lambda event: send_at_once(event.assoc.dul.socket))],
+        )
         if not association.is_established:
             raise UnreachableError(
                 "the PACS rejects the association" if association.is_rejected else "no PACS there"

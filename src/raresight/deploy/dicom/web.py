@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from raresight.deploy.dicom.arrival import OUT_OF_RESOURCES, RefusedError
 from raresight.deploy.dicom.sender import RejectedError, UnreachableError
 from raresight.deploy.dicom.settings import NodeSettings
+from raresight.deploy.dicom.store import is_temporary
 from raresight.errors import OptionError
 
 SECONDS = (10.0, 60.0)
 """To connect, and between two pieces of an answer."""
+
+FINAL = (400, 406, 409, 413, 415, 422)
+"""What is wrong with the result itself; all else, a token that has run out included, may be mended."""
 
 BLOCK = 2**18
 
@@ -25,8 +30,23 @@ PAGE = 500
 MOST_PAGES = 200
 
 
-def client(url: str, token: Path | None) -> Any:
-    """Make a client (dicomweb_client's) for a service.
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A DICOMweb service.
+
+    Attributes
+    ----------
+    client : DICOMwebClient
+    session : requests.Session
+        The client's own, for what it would hold in memory.
+    """
+
+    client: Any
+    session: Any
+
+
+def open_service(url: str, token: Path | None) -> Service:
+    """Make a client for a service; nothing is sent.
 
     Raises
     ------
@@ -34,22 +54,21 @@ def client(url: str, token: Path | None) -> Any:
         If the address is none or the token cannot be read.
     """
     from dicomweb_client.api import DICOMwebClient
+    from requests import Session
 
-    headers = {}
+    session = Session()
     if token is not None:
         try:
-            headers["Authorization"] = f"Bearer {token.read_text().strip()}"
+            session.headers["Authorization"] = f"Bearer {token.read_text().strip()}"
         except (OSError, UnicodeDecodeError):
-            raise OptionError(
-                f"{token} cannot be read; give a file with a token in it with --token"
-            ) from None
+            raise OptionError(f"{token} cannot be read; give a file with a token to --token") from None
     try:
-        made = DICOMwebClient(url.rstrip("/"), headers=headers, timeout=SECONDS)
+        made = DICOMwebClient(url.rstrip("/"), session=session, timeout=SECONDS)
     except (ValueError, TypeError):
         raise OptionError(f"{url} is no address of a DICOMweb service; write http://… or https://…") from None
     # The spool waits and tries again; waiting here too would only hold up its other work.
     made.set_http_retry_params(retry=False)
-    return made
+    return Service(made, session)
 
 
 class WebReceiver:
@@ -63,7 +82,7 @@ class WebReceiver:
 
     def __init__(self, settings: NodeSettings) -> None:
         assert settings.dicomweb is not None
-        self._client = client(settings.dicomweb, settings.token)
+        self._client = open_service(settings.dicomweb, settings.token).client
 
     def send(self, files: Sequence[Path], arrived: Callable[[Path], None]) -> None:
         """Store files one by one, and name each that has arrived.
@@ -77,21 +96,25 @@ class WebReceiver:
 
         for file in files:
             try:
-                self._client.store_instances([dcmread(file)])
+                answer = self._client.store_instances([dcmread(file)])
             except HTTPError as error:
                 status = 0 if error.response is None else error.response.status_code
-                if status in (408, 429) or not 400 <= status < 500:
-                    raise UnreachableError(f"the DICOMweb service answers with status {status}") from None
-                raise RejectedError(f"the DICOMweb service refuses a result (status {status})") from None
+                if status in FINAL:
+                    raise RejectedError(f"the DICOMweb service refuses a result (status {status})") from None
+                raise UnreachableError(f"the DICOMweb service answers with status {status}") from None
             except (RequestException, OSError) as error:
                 raise UnreachableError(f"no DICOMweb service answers ({type(error).__name__})") from None
+            for failure in answer.get("FailedSOPSequence") or ():
+                reason = int(failure.get("FailureReason") or 0)
+                kind = UnreachableError if is_temporary(reason) else RejectedError
+                raise kind(f"the DICOMweb service does not store a result (0x{reason:04X})")
             arrived(file)
 
 
-def search(made: Any, query: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str, str, str]]:
+def search(service: Service, query: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str, str, str]]:
     """Find instances: class, study, series and instance UID of each, page by page."""
     for page in range(MOST_PAGES):
-        found = made.search_for_instances(
+        found = service.client.search_for_instances(
             search_filters=dict(query), limit=PAGE, offset=page * PAGE, fields=["SOPClassUID"]
         )
         for item in found:
@@ -107,12 +130,12 @@ def _value(item: Any, tag: str) -> str:
     return ""
 
 
-def download(made: Any, uids: tuple[str, str, str], path: Path, limit: int) -> None:
+def download(service: Service, uids: tuple[str, str, str], path: Path, limit: int) -> None:
     """Fetch one instance to a file, piece by piece.
 
     Parameters
     ----------
-    made : DICOMwebClient
+    service : Service
     uids : (str, str, str)
         Of study, series and instance.
     path : Path
@@ -125,10 +148,9 @@ def download(made: Any, uids: tuple[str, str, str], path: Path, limit: int) -> N
         If it is larger, or the answer holds no object.
     """
     study, series, instance = uids
-    url = f"{made.base_url}/studies/{study}/series/{series}/instances/{instance}"
+    url = f"{service.client.base_url}/studies/{study}/series/{series}/instances/{instance}"
     accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
-    session = made._session
-    with session.get(url, headers={"Accept": accept}, stream=True, timeout=SECONDS) as answer:
+    with service.session.get(url, headers={"Accept": accept}, stream=True, timeout=SECONDS) as answer:
         answer.raise_for_status()
         with path.open("wb") as file:
             _first_part(answer.iter_content(BLOCK), file, limit)
