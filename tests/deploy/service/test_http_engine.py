@@ -66,9 +66,9 @@ def test_a_lone_image_has_all_cores_and_several_have_one_each(bundle, samples, m
     for name, predictor in (("alone", both.predictor), ("beside", both.beside)):
         decide = predictor.decide
 
-        def spy(group, cuts, name=name, decide=decide):
+        def spy(group, cuts, *, keep, name=name, decide=decide):
             asked[name] += len(group)
-            return decide(group, cuts)
+            return decide(group, cuts, keep=keep)
 
         monkeypatch.setattr(predictor, "decide", spy)
     engine = Engine(both, workers=2, batch=8, queue=64)

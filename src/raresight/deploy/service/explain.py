@@ -51,13 +51,9 @@ async def explain(request: Request) -> Response:
     async with received(request, service) as uploads:
         if len(uploads) != 1:
             raise Problem(422, "one image is explained at a time; send one file")
-        engine.pending += 1
-        try:
-            work = engine.call(_answer, service, opened, uploads[0], frame, cut)
-            with refusing():
-                content = await while_there(request, service, work)
-        finally:
-            engine.pending -= 1
+        work = engine.call(_answer, service, opened, uploads[0], frame, cut)
+        with refusing():
+            content = await while_there(request, service, work)
     request.scope["images"] = 1
     return Response(content, media_type="application/json")
 

@@ -56,6 +56,7 @@ def open_bundle(folder: Path, *, threads: int, max_pixels: int) -> Opened:
             pool.submit(_tested, place, count, max_pixels) for count in sorted({1, threads}, reverse=True)
         ]
     predictor, beside = both[0].result(), both[-1].result()
+    beside.files = predictor.files  # held once
     if digest != digest_of(place):
         raise BundleError(f"{folder} changed while it was being opened; try again")
     return Opened(predictor, beside, digest, datetime.now(UTC).isoformat(timespec="seconds"))

@@ -57,6 +57,31 @@ _EXPLANATION: dict[str, Any] = {
     "standing": {"normal_as_high": 0.03, "anomalous_as_low": 0.61},
     "nearest": [{"id": "case-017", "label": "yes", "distance": 0.41, "image": None}],
 }
+_EXPLANATION: dict[str, Any] = {
+    "prediction": _SCORED,
+    "image": {
+        "width": 2,
+        "height": 1,
+        "channels": 1,
+        "bits": 8,
+        "data": "AP8=",
+        "windowed": True,
+        "window": None,
+        "rescale": {"slope": 1.0, "intercept": 0.0},
+    },
+    "heat": {"width": 2, "height": 1, "data": "AP8=", "method": "what each cell adds to the score"},
+    "standing": {"normal_as_high": 0.02, "anomalous_as_low": 0.61},
+    "nearest": [{"id": "case-017", "label": "yes", "distance": 0.4, "image": None}],
+}
+_DRIFTED: dict[str, Any] = {
+    "images": 812,
+    "window": 500,
+    "full_window": 500,
+    "scores": {"ks": 0.13, "p": 0.4, "psi": 0.08, "psi_as_trained": 0.21, "bins": {}},
+    "features": {"mmd": 0.002, "p": 0.31, "distance": {"mean": 41.0, "expected": 40.2}},
+    "prevalence": {"estimate": 0.39, "low": 0.3, "high": 0.49, "stated": 0.61, "mean_probability": 0.37},
+    "alarms": [{"name": "prevalence", "sentence": "about 39.0% of the last 500 images seem anomalous …"}],
+}
 
 
 class ProblemDetails(BaseModel):
@@ -200,6 +225,7 @@ class Alarm(BaseModel):
 class Drifted(BaseModel):
     """The last images beside those of training; null until enough were seen, or where nothing is known."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_DRIFTED]})
     images: int
     window: int
     full_window: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import signal
 import socket
@@ -44,6 +45,9 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so once the service can be asked."""
         await super().startup(sockets)
+        # What is there now stays: it need not be searched for garbage again and again.
+        gc.collect()
+        gc.freeze()
         self._tell()
 
     @contextmanager

@@ -67,7 +67,7 @@ class ServiceSettings:
     connections: int = 2000
     header_seconds: float = 10.0
     body_seconds: float = 10.0
-    body_rate: int = 65_536
+    body_rate: int = 262_144
     drain_seconds: float = 35.0
     token_file: Path | None = None
     state: Path | None = None
