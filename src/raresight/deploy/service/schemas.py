@@ -57,22 +57,6 @@ _EXPLANATION: dict[str, Any] = {
     "standing": {"normal_as_high": 0.03, "anomalous_as_low": 0.61},
     "nearest": [{"id": "case-017", "label": "yes", "distance": 0.41, "image": None}],
 }
-_EXPLANATION: dict[str, Any] = {
-    "prediction": _SCORED,
-    "image": {
-        "width": 2,
-        "height": 1,
-        "channels": 1,
-        "bits": 8,
-        "data": "AP8=",
-        "windowed": True,
-        "window": None,
-        "rescale": {"slope": 1.0, "intercept": 0.0},
-    },
-    "heat": {"width": 2, "height": 1, "data": "AP8=", "method": "what each cell adds to the score"},
-    "standing": {"normal_as_high": 0.02, "anomalous_as_low": 0.61},
-    "nearest": [{"id": "case-017", "label": "yes", "distance": 0.4, "image": None}],
-}
 _DRIFTED: dict[str, Any] = {
     "images": 812,
     "window": 500,
