@@ -45,22 +45,6 @@ _EXPLANATION: dict[str, Any] = {
     "prediction": _SCORED,
     "image": {
         "width": 2,
-        "height": 2,
-        "channels": 1,
-        "bits": 16,
-        "data": "AAAABAAIAAw=",
-        "windowed": False,
-        "window": {"low": 976.5, "high": 1375.5},
-        "rescale": {"slope": 1.0, "intercept": -1024.0},
-    },
-    "heat": {"width": 1, "height": 1, "data": "yA==", "method": "what each cell adds to the score"},
-    "standing": {"normal_as_high": 0.03, "anomalous_as_low": 0.61},
-    "nearest": [{"id": "case-017", "label": "yes", "distance": 0.41, "image": None}],
-}
-_EXPLANATION: dict[str, Any] = {
-    "prediction": _SCORED,
-    "image": {
-        "width": 2,
         "height": 1,
         "channels": 1,
         "bits": 8,
