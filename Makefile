@@ -25,6 +25,7 @@ test-system: install
 
 fuzz: install
 	$(BIN)/python tests/fuzz/nightly.py
+	RARESIGHT_FUZZ_BODIES=10000 $(BIN)/pytest -o timeout=3000 tests/deploy/service/test_http_fuzz.py
 
 lint: install
 	$(BIN)/ruff check .

@@ -211,7 +211,7 @@ def real(data: Path, name: str, draws: int, windows: int) -> list[str]:
                 see(
                     f"200, {share:.0%} anomalies", draw(random, one.label, one.stream, 200, share), 200, share
                 )
-        for _ in range(max(1, windows // 5)):
+        for _ in range(max(1, windows // 3)):
             for condition, features in spoilt.items():
                 see_features(f"200, {condition.corruption} {condition.severity}", features)
             for what, features in foreign.items():
@@ -230,7 +230,7 @@ def main() -> None:
     start = time.perf_counter()
     parts = {"simulation": lambda: simulate(20 if chosen.quick else 200)}
     parts |= {
-        name: (lambda name=name: real(chosen.data, name, 2 if chosen.quick else 8, 5 if chosen.quick else 25))
+        name: (lambda name=name: real(chosen.data, name, 2 if chosen.quick else 6, 5 if chosen.quick else 15))
         for name in SETS
     }
     wanted = [chosen.part] if chosen.part else list(parts)

@@ -14,6 +14,7 @@ from PIL import Image
 import raresight as rs
 from raresight.deploy.explained import Background, explain_one
 from raresight.deploy.service.app import create_app
+from raresight.deploy.service.schemas import Explanation
 from raresight.deploy.service.settings import ServiceSettings
 from raresight.errors import ImageError
 
@@ -115,6 +116,15 @@ def test_the_route_answers_as_the_contract_says(client, pictures):
     assert set(answer["nearest"][0]) == {"id", "label", "distance", "image"}
     predicted = client.post("/v1/predict", content=content, headers={"content-type": "image/png"}).json()
     assert predicted["predictions"][0]["score"] == pytest.approx(answer["prediction"]["score"], abs=1e-6)
+
+
+def test_what_is_answered_is_what_the_api_describes(client, pictures):
+    answer = client.post("/v1/explain", content=(pictures / "2.png").read_bytes()).json()
+    schema = Explanation.model_json_schema()
+    for found in (answer, *schema["examples"]):
+        assert Explanation.model_validate(found, strict=True).model_dump(exclude_none=True)
+        shown = found["image"]
+        assert samples(shown).shape == (shown["height"], shown["width"], shown["channels"])
 
 
 def test_a_frame_of_several_is_explained_alone(client):

@@ -411,6 +411,7 @@ def test_a_server_that_wants_a_token_is_given_one(opened, bundle, files, tmp_pat
         page.get_by_role("button", name="Forget token").click()
         assert page.evaluate("sessionStorage.length") == 0
         page.reload()
+        expect(page.get_by_role("dialog")).to_be_visible()
         page.keyboard.press("Escape")
         expect(page.get_by_role("alert")).to_contain_text("this server asks for a token")
         drop(page, files["ill.png"])
@@ -472,3 +473,17 @@ def test_a_bundle_without_heat_and_pictures_is_shown_by_what_it_has(opened, file
         expect(page.locator(".cases li").first).to_contain_text("case-")
         assert page.locator(".cases img").count() == 0
         expect(page.locator(".feedback")).to_have_count(0)
+
+
+def test_the_log_quotes_nothing_of_a_damaged_file(opened, bundle, files, tmp_path):
+    content = files["well.dcm"].read_bytes()
+    assert content.count(b"1.2.840.10008.1.2.1\0") == 1
+    (tmp_path / "Roe.dcm").write_bytes(content.replace(b"1.2.840.10008.1.2.1\0", b"DOE^JANE.10008.1.2.1"))
+    with serving(bundle, tmp_path / "log") as address:
+        page = opened(at=address)
+        drop(page, tmp_path / "Roe.dcm")
+        expect(page.locator("#progress")).to_have_text("0 of 1 scored · 1 failed", timeout=30_000)
+    log = (tmp_path / "log").read_text()
+    assert '"status": 4' in log
+    assert "doe" not in log.lower() and "roe" not in log.lower()
+    opened.said.clear()  # the browser's own note of the refused request

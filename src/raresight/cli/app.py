@@ -16,6 +16,7 @@ from raresight.cli import (
     explain,
     feedback,
     judge,
+    listen,
     listing,
     predict,
     report,
@@ -64,6 +65,7 @@ app.command("runs")(runs.runs)
 app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("serve")(serve.serve)
+app.command("listen")(listen.listen)
 app.command("stress")(stress.stress)
 app.command("feedback")(feedback.feedback)
 app.command("check-table")(check_table.check_table)

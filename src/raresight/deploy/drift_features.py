@@ -93,4 +93,4 @@ class FeatureReference:
 
     @property
     def _crowding(self) -> list[float]:
-        return [c["n"] / c["independent"] for c in self.classes]
+        return [float(c["crowding"]) for c in self.classes]

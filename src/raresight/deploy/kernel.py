@@ -101,7 +101,7 @@ def discrepancy(
     sizes : (int, int)
         How many independent images either mean is worth.
     crowding : (float, float)
-        Images for each independent one, of either class.
+        New images for each independent one, of either class.
     shares : (float, float)
         Between which the new images' share of anomalies lies.
 

@@ -47,7 +47,7 @@ def reference(
     Returns
     -------
     dict
-        ``scores``: ``normal`` and ``anomalous``, each ``n``, ``independent`` and 101
+        ``scores``: ``normal`` and ``anomalous``, each ``n``, what `crowded` gives, and 101
         ``quantiles``; ``features``:
         see `feature_statistics`, None where the representation gives images, not features; ``drift``: see
         `drift_statistics`, None where the representation was learned from these very images, which are then
@@ -58,19 +58,27 @@ def reference(
     parts = list(feature_blocks(fitted, store, rows))
     features = np.concatenate(parts) if parts else None
     label = store.manifest.y[rows]
+    own = store.manifest.groups()
+    named = len(np.unique(own)) < len(own)
     frozen = features is not None and not getattr(fitted.space, "learned", True)
     return {
         "scores": {
-            name: score_quantiles(inner.score[inner.label == code], groups[inner.rows[inner.label == code]])
+            name: score_quantiles(
+                inner.score[inner.label == code], groups[inner.rows[inner.label == code]], named
+            )
             for code, name in enumerate(CLASSES)
         },
         "features": None if features is None else feature_statistics(features),
         "normal_features": None if features is None else feature_statistics(features[label == 0]),
-        "drift": drift_statistics(features, label, groups[rows]) if frozen and features is not None else None,
+        "drift": drift_statistics(features, label, groups[rows], named)
+        if frozen and features is not None
+        else None,
     }
 
 
-def drift_statistics(features: Array, label: Array, groups: Array) -> dict[str, Any] | None:
+def drift_statistics(
+    features: Array, label: Array, groups: Array, named: bool = True
+) -> dict[str, Any] | None:
     """Describe each class's features so that drift can be told from another share of anomalies.
 
     Parameters
@@ -78,12 +86,14 @@ def drift_statistics(features: Array, label: Array, groups: Array) -> dict[str, 
     features : (n, d) float array
     label, groups : (n,) arrays
         1 = anomalous; patients.
+    named : bool
+        See `crowded`.
 
     Returns
     -------
     dict or None
         ``width`` and ``frequencies`` of a Gaussian kernel, see `raresight.deploy.kernel`; and by class
-        ``n`` images, ``independent``, see there, ``waves``, the mean kernel embedding, and ``distance``,
+        ``n`` images, what `crowded` gives, ``waves``, the mean kernel embedding, and ``distance``,
         ``mean`` and ``deviation`` of the Mahalanobis distance from statistics (`feature_statistics`) of other
         patients. None for fewer than two patients a part.
     """
@@ -100,7 +110,7 @@ def drift_statistics(features: Array, label: Array, groups: Array) -> dict[str, 
     described = {
         name: {
             "n": int((label == code).sum()),
-            "independent": independent(waves[label == code], groups[label == code]),
+            **crowded(waves[label == code], groups[label == code], named),
             "waves": _short(waves[label == code].mean(axis=0, dtype=np.float64)),
             "distance": {
                 "mean": float(distance[label == code].mean()),
@@ -170,13 +180,27 @@ def independent(values: Array, groups: Array) -> float:
     return len(rows) / max(1.0, float((sums**2).sum()) / plain if plain else 1.0)
 
 
-def score_quantiles(score: Array, groups: Array) -> dict[str, Any]:
-    """Describe (n,) scores of (n,) patients: ``n``, ``independent`` (of their ranks), 101 ``quantiles``."""
+def crowded(values: Array, groups: Array, named: bool) -> dict[str, float]:
+    """Say what (n,) or (n, k) values of (n,) patients are worth, and what new ones will be.
+
+    Returns
+    -------
+    dict
+        ``independent``, see there; ``crowding``, the design effect of new images: that of these where the set
+        names its patients, who will come with as many images again; 1 where groups are near duplicates, which
+        are a collection's and not a clinic's.
+    """
+    worth = independent(values, groups)
+    return {"independent": worth, "crowding": len(values) / worth if named else 1.0}
+
+
+def score_quantiles(score: Array, groups: Array, named: bool = True) -> dict[str, Any]:
+    """Describe (n,) scores of (n,) patients: ``n``, what `crowded` gives of ranks, 101 ``quantiles``."""
     if not len(score):
-        return {"n": 0, "independent": 0, "quantiles": []}
+        return {"n": 0, "independent": 0, "crowding": 1.0, "quantiles": []}
     ranks = np.searchsorted(np.sort(score), score) / len(score)
     quantiles = np.quantile(score, np.linspace(0, 1, QUANTILES))
-    return {"n": len(score), "independent": independent(ranks, groups), "quantiles": _short(quantiles)}
+    return {"n": len(score), **crowded(ranks, groups, named), "quantiles": _short(quantiles)}
 
 
 def _short(values: Array) -> list[float]:

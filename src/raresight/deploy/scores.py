@@ -34,7 +34,7 @@ class ClassScores:
     quantiles : (q,) float64 array
         At evenly spaced levels from 0 to 1.
     crowding : float
-        Images for each independent one; those of new images are taken to be as many.
+        New images for each independent one.
     """
 
     n: float
@@ -46,8 +46,8 @@ class ClassScores:
         """Read a class of ``reference.json``; None where there was none of it."""
         if not known["n"]:
             return None
-        n = float(known.get("independent", known["n"]))
-        return cls(n, np.asarray(known["quantiles"], np.float64), int(known["n"]) / n)
+        quantiles = np.asarray(known["quantiles"], np.float64)
+        return cls(float(known.get("independent", known["n"])), quantiles, float(known.get("crowding", 1)))
 
     def up_to(self, x: Floats) -> Floats:
         """Give the share of scores at most x."""

@@ -122,6 +122,23 @@ def cut_alike(
     return plane if part is None else _cut(plane, *part)
 
 
+def part_kept(
+    image: NDArray[Any], names: Sequence[str], preset: str | None, side: int | None
+) -> tuple[Box, tuple[int, int]] | None:
+    """Tell which part of an image `neutralise` keeps, and the height and width that it gives it.
+
+    Returns
+    -------
+    box : (left, top, right, bottom)
+        In pixels and fractions of them; it may reach beyond the image.
+    shape : (int, int)
+        Both missing, None in their place, where the geometry stays.
+    """
+    if "border" not in names and "aspect" not in names:
+        return None
+    return _part(anatomy_mask(image, preset), names, preset, side)
+
+
 def match_intensity(image: NDArray[Any], mask: Mask) -> NDArray[Any]:
     """Give the anatomy of every image the same histogram: a normal one, mean .5, standard deviation .15.
 

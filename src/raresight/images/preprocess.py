@@ -189,11 +189,16 @@ CROPPING = ("fundus", "mri", "xray")
 """Those of `PRESETS` that begin with `crop_to_content`."""
 
 
-def _letterbox(image: Image, size: int) -> Image:
-    height, width = image.shape[:2]
+def letterboxed(shape: tuple[int, int], size: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Give height and width of an image inside its square, and the rows and columns in front of it."""
+    height, width = shape
     scale = size / max(height, width)
-    inner_height, inner_width = max(1, round(height * scale)), max(1, round(width * scale))
+    inner = max(1, round(height * scale)), max(1, round(width * scale))
+    return inner, ((size - inner[0]) // 2, (size - inner[1]) // 2)
+
+
+def _letterbox(image: Image, size: int) -> Image:
+    (inner_height, inner_width), (top, left) = letterboxed(image.shape[:2], size)
     square = np.zeros((size, size, *image.shape[2:]), image.dtype)
-    top, left = (size - inner_height) // 2, (size - inner_width) // 2
     square[top : top + inner_height, left : left + inner_width] = resample(image, inner_height, inner_width)
     return square

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -81,7 +82,7 @@ class Lines(logging.Handler):
 
 @contextmanager
 def written_logs() -> Iterator[None]:
-    """Send the service's events, and the server's errors, to stderr."""
+    """Send the service's events and the server's errors to stderr, and no warning: pydicom's quote files."""
     handler = Lines(sys.stderr)
     handler.setFormatter(JsonLines())
     for name, level in (("raresight.service", logging.INFO), ("uvicorn", logging.ERROR)):
@@ -89,6 +90,8 @@ def written_logs() -> Iterator[None]:
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         handler.close()

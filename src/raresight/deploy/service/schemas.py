@@ -29,6 +29,7 @@ _MODEL: dict[str, Any] = {
     "labels": {"normal": ["no"], "anomalous": ["yes"]},
     "input": {"modality": "mri", "size": 224, "channels": 1, "bits": 8},
     "thresholds": {"default": 0.0, "youden": 0.12},
+    "calibration": {"method": "beta", "stated_at": 0.35},
     "evidence": {"from": "run", "sentence": "…"},
     "data": {"name": "scans"},
     "card": "# svm@embedding+smote …",
@@ -38,6 +39,7 @@ _MODEL: dict[str, Any] = {
     "bundle": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "loaded_at": "2026-01-01T08:00:00+00:00",
     "limits": {"body_bytes": 128000000, "max_pixels": 30000000, "images": 64, "frames": 512},
+    "keeps": {"drift": True, "feedback": False},
 }
 _EXPLANATION: dict[str, Any] = {
     "prediction": _SCORED,
