@@ -199,7 +199,7 @@ def make_bundle(data: Path, folder: Path) -> tuple[Path, Path, list[bytes]]:
         vectors=machine.support_vectors_.astype(np.float64),
         weights=machine.dual_coef_[0],
         intercept=machine.intercept_,
-        gamma=np.float64(machine._gamma),
+        gamma=np.float64(machine.gamma),
     )
     contents = [(data / "brain_tumor_yesno" / file).read_bytes() for file in images.files[::2]]
     return made.save(folder / "bundle"), head, contents

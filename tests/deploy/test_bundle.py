@@ -114,7 +114,8 @@ def test_nothing_of_a_patient_or_a_path_is_in_a_bundle(tmp_path):
                 assert secret not in content, (path, secret)
     listed = json.loads((folder / "examples.json").read_text())
     assert {each["label"] for each in listed} == {"no", "ill"}
-    assert len(listed[0]["features"]) > 1
+    cases = {each["id"]: each["label"] for each in json.loads((folder / "cases.json").read_text())}
+    assert cases == {each["id"]: each["label"] for each in listed}
     found = rs.Predictor(folder).predict(sorted(home.glob("*.png")))
     assert [one.decision == "anomalous" for one in found].count(True) == 16
 

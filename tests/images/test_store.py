@@ -114,3 +114,16 @@ def test_derived_arrays_are_made_once(small_set: Path):
 
     assert (store.derived("test-once", make) == store.derived("test-once", make)).all()
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("name", ["pixels.npy", "rows-twice.npy"])
+@pytest.mark.parametrize("left", [0, 40, 400])
+def test_a_damaged_file_of_the_cache_is_named(name: str, left: int):
+    made = manifest([np.full((32, 32), i, np.uint8) for i in range(4)], f"damaged-{name}-{left}")
+    store = build_store(made, Preprocess(32))
+    store.derived("rows-twice", lambda: np.arange(4000))
+    with (store.folder / name).open("r+b") as stream:
+        stream.truncate(left)
+    again = build_store(made, Preprocess(32))
+    with pytest.raises(RunError, match=rf"{name} of the cache is damaged or gone; remove the folder"):
+        _ = again.pixels if name == "pixels.npy" else again.derived("rows-twice", lambda: np.arange(4000))

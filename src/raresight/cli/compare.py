@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from raresight.experiment.estimate import Estimate
     from raresight.experiment.run import Run
     from raresight.experiment.sweep import Sweep
+    from raresight.images.manifest import Manifest
 
 
 TABLE_WIDTH = 160
@@ -69,7 +71,7 @@ def compare(
     ] = None,
     folds: Annotated[int, typer.Option(help="Outer folds.")] = 5,
     repeats: Annotated[int, typer.Option(help="Repeats of the outer folds.")] = 1,
-    inner_folds: Annotated[int, typer.Option(help="Folds inside the training rows.")] = 3,
+    inner_folds: Annotated[int, typer.Option(help="Folds inside the training rows, or 0 for none.")] = 3,
     tune: Annotated[int, typer.Option(help="Settings to try for each recipe; 0: the defaults.")] = 0,
     imbalance: Annotated[
         str | None,
@@ -136,6 +138,9 @@ def compare(
     scheduler: Annotated[
         str | None, typer.Option(help="A Dask cluster to compute on, such as tcp://host:8786.")
     ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Time one task of each kind, and tell what the rest costs.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="The run's folder; by default runs/<hash>.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> int:
@@ -200,9 +205,58 @@ def compare(
         "progress": bars,
         "say": say,
     }
+    if estimate:
+        return tell_cost(images, ratios, scheduler, settings, as_json)
     if len(ratios) > 1:
         return finish_sweep(compare_imbalances(images, imbalance=ratios, **settings), as_json)
     return finish(run_compare(images, imbalance=ratios[0] if ratios else None, **settings), as_json)
+
+
+def tell_cost(
+    images: Manifest, ratios: list[float], scheduler: str | None, settings: dict[str, Any], as_json: bool
+) -> int:
+    """Time one task of each kind, and print what the grid costs."""
+    from raresight.cli.console import print_json
+    from raresight.errors import OptionError
+    from raresight.experiment.estimate import estimate_compare
+
+    if len(ratios) > 1 or scheduler is not None or settings["leaky_twin"]:
+        raise OptionError(
+            "--estimate reckons one grid on this machine; give one --imbalance, and neither --scheduler "
+            "nor --leaky-twin"
+        )
+    options = {
+        name: value for name, value in settings.items() if name not in ("scheduler", "say", "leaky_twin")
+    }
+    cost = estimate_compare(images, imbalance=ratios[0] if ratios else None, **options)
+    if as_json:
+        print_json(cost.as_dict())
+    else:
+        print_cost(cost)
+    return 0
+
+
+def print_cost(cost: Estimate) -> None:
+    """Print a line a recipe, and what all of it costs."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for name in ("recipe", "tasks", "seconds each", "peak memory, GB"):
+        table.add_column(name, no_wrap=True)
+    for kind in cost.kinds:
+        table.add_row(kind.recipe, str(kind.tasks), f"{kind.seconds:,.1f}", f"{kind.bytes / 1e9:.1f}")
+    Console(highlight=False, width=max(Console().width, TABLE_WIDTH)).print(table)
+    hours = "; ".join(f"{time_text(each)} on {count} worker(s)" for count, each in cost.hours.items())
+    print(f"\nwhole grid: {hours}; {time_text(cost.left)} from now, {cost.done} task(s) are done")
+    print(f"memory: {cost.memory / 1e9:.1f} GB at most; disk: {cost.disk / 1e9:.2f} GB")
+
+
+def time_text(hours: float) -> str:
+    """Give a time in hours, minutes or seconds, whichever can be read."""
+    if hours >= 1:
+        return f"{hours:.1f} hours"
+    return f"{hours * 60:.1f} minutes" if hours >= 1 / 30 else f"{hours * 3600:.0f} seconds"
 
 
 def finish(run: Run, as_json: bool) -> int:

@@ -28,8 +28,7 @@ def serve(
     max_megapixels: Annotated[float, typer.Option(min=0.01, help="Refuse larger images.")] = 30,
     max_body_mb: Annotated[float, typer.Option(min=0.01, help="Refuse larger requests.")] = 128,
     queue: Annotated[int, typer.Option(min=1, help="Images that may wait; then 429.")] = 256,
-    batch: Annotated[int, typer.Option(min=1, max=256, help="Images scored at once.")] = 16,
-    wait_ms: Annotated[float, typer.Option(min=0, help="A batch waits so long for others.")] = 2,
+    batch: Annotated[int, typer.Option(min=1, max=256, help="Images scored at once, at most.")] = 4,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a request may take; then 503.")] = 30,
     state: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep feedback and drift in this folder.")
@@ -60,7 +59,6 @@ def serve(
         body_bytes=int(max_body_mb * MEGABYTE),
         queue=queue,
         batch=batch,
-        wait=wait_ms / 1000,
         timeout=timeout,
         drain_seconds=timeout + 5,
         token_file=token_file,

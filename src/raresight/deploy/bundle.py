@@ -13,7 +13,7 @@ import numpy as np
 
 import raresight
 from raresight.deploy.card import bundle_card
-from raresight.deploy.examples import write_examples
+from raresight.deploy.examples import write_cases
 from raresight.deploy.facts import DEPTHS, FACTS, SCHEMA
 from raresight.deploy.files import LIST, REMEDY, check_folder, write_list
 from raresight.deploy.graph import check_exportable, check_graphs, run_graphs, scoring_graphs
@@ -112,8 +112,7 @@ class Bundle:
         described = reference(refit.fitted, refit.store, refit.inner, refit.groups)
         (folder / "reference.json").write_text(json.dumps(described, allow_nan=False))
         (folder / "model_card.md").write_text(bundle_card(facts, self.judged, refit))
-        if include_examples:
-            write_examples(folder, refit.fitted, refit.store)
+        write_cases(folder, refit.fitted, refit.store, described["features"], pictures=include_examples)
 
     def facts(self, graphs: Mapping[str, Any], self_test: float) -> dict[str, Any]:
         """Give what ``bundle.json`` holds.

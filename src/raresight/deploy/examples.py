@@ -1,8 +1,9 @@
-"""Training images that go with a bundle, only where the user asks for it."""
+"""Training cases that go with a bundle: where they lie, and their pictures only where the user asks."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from raresight.deploy.nearest import CASES, Axes
 from raresight.deploy.reference import feature_blocks
 from raresight.experiment.recipe import FittedRecipe
 from raresight.images.store import ImageStore
 
-MOST = 48
+MOST = 200
 """Of each class."""
 
 FOLDER = "examples"
 
 
-def write_examples(folder: Path, fitted: FittedRecipe, store: ImageStore) -> None:
-    """Write preprocessed training images, and ``examples.json``: file, label, and features if there are any.
+def write_cases(
+    folder: Path,
+    fitted: FittedRecipe,
+    store: ImageStore,
+    features: Mapping[str, Any] | None,
+    *,
+    pictures: bool,
+) -> None:
+    """Write ``cases.json``, and the same cases' preprocessed images if they are to be in the bundle.
 
-    They have numbers for names: nothing of the patient's or the file's own name is kept.
+    Cases are named by numbers: nothing of the patient's or the file's own name is kept. An image's embedding
+    is not kept either, only where it lies along the training set's principal axes.
 
     Parameters
     ----------
@@ -31,18 +41,37 @@ def write_examples(folder: Path, fitted: FittedRecipe, store: ImageStore) -> Non
         Of the bundle.
     fitted : FittedRecipe
     store : ImageStore
+    features : mapping or None
+        See `raresight.deploy.reference.feature_statistics`; without it there is no ``cases.json``.
+    pictures : bool
+        Whether ``examples/`` and ``examples.json`` are written too.
     """
     rows = _drawn(store.manifest.y, fitted.rows)
-    parts = list(feature_blocks(fitted, store, rows))
-    features = np.concatenate(parts) if parts else None
+    cases = [
+        {"id": f"case-{number:03d}", "label": str(store.manifest.labels[row])}
+        for number, row in enumerate(rows)
+    ]
+    if features is not None:
+        places = Axes(features).place(np.concatenate(list(feature_blocks(fitted, store, rows))))
+        listed = [
+            {**case, "at": [float(f"{value:.4g}") for value in place]}
+            for case, place in zip(cases, places, strict=True)
+        ]
+        (folder / CASES).write_text(json.dumps(listed, allow_nan=False))
+    if pictures:
+        _write_pictures(folder, cases, store, rows)
+
+
+def _write_pictures(
+    folder: Path, cases: list[dict[str, str]], store: ImageStore, rows: NDArray[np.int64]
+) -> None:
     (folder / FOLDER).mkdir()
-    listed: list[dict[str, Any]] = []
-    for number, row in enumerate(rows):
+    listed = []
+    for number, (case, row) in enumerate(zip(cases, rows, strict=True)):
         name = f"{FOLDER}/{number:03d}.png"
         _picture(store.pixels[row]).save(folder / name)
-        own = None if features is None else [float(f"{value:.5g}") for value in features[number]]
-        listed.append({"file": name, "label": str(store.manifest.labels[row]), "features": own})
-    (folder / "examples.json").write_text(json.dumps(listed, allow_nan=False))
+        listed.append({"file": name, **case})
+    (folder / "examples.json").write_text(json.dumps(listed))
 
 
 def _drawn(y: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:

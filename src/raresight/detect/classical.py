@@ -11,9 +11,9 @@ from scipy.special import expit
 from sklearn.base import ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.svm import SVC
 
 from raresight.detect.base import Detector, flatten
+from raresight.detect.margin import MOST, GaussianSVC, gaussian_kernel
 from raresight.errors import DataError
 
 Array = NDArray[Any]
@@ -118,7 +118,7 @@ class SVM(ClassicalDetector):
                 fitted.support_vectors_,
                 fitted.dual_coef_[0],
                 float(fitted.intercept_[0]),
-                fitted._gamma,
+                fitted.gamma,
                 self.dtype_,
             )
             for fitted in machines
@@ -145,18 +145,18 @@ class _ScaledSVC:
         gamma = self.width / (X.shape[1] * variance)
         classes = np.unique(y)
         if len(classes) > 2:
-            machines = [self._machine(gamma).fit(X, y == each, sample_weight) for each in classes]
+            kernel = gaussian_kernel(X, X, gamma) if len(X) <= MOST else None
+            machines = [
+                GaussianSVC(self.C, gamma).fit(X, y == each, sample_weight, kernel) for each in classes
+            ]
             return _OneAgainstRest(machines, classes)
-        return self._machine(gamma).fit(X, y, sample_weight=sample_weight)
-
-    def _machine(self, gamma: float) -> SVC:
-        return SVC(C=self.C, gamma=gamma, cache_size=500, random_state=0)
+        return GaussianSVC(self.C, gamma).fit(X, y, sample_weight)
 
 
 class _OneAgainstRest:
     """A machine for each class; scikit-learn's own mixes pairs' votes, which make no simple graph."""
 
-    def __init__(self, machines: list[SVC], classes: Array) -> None:
+    def __init__(self, machines: list[GaussianSVC], classes: Array) -> None:
         self.machines, self.classes_ = machines, classes
 
     def decision_function(self, X: Array) -> Array:

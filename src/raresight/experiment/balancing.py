@@ -27,6 +27,7 @@ from raresight.balance.plan import SynthesisPlan, no_synthesis
 from raresight.balance.resampling import NoSampler
 from raresight.errors import OptionError
 from raresight.evidence.thresholds import parse_rule
+from raresight.images.cache import open_array
 from raresight.images.store import ImageStore
 from raresight.represent import REPRESENTATIONS
 from raresight.spec import Spec, parse_spec
@@ -356,7 +357,7 @@ def shared_gram(store: ImageStore, space: Any) -> Gram | None:
     path = gram_path(store, space)
     if path is None or not path.exists():
         return None
-    return Gram(np.load(path, mmap_mode="r"))
+    return Gram(open_array(path))
 
 
 def make_gram(store: ImageStore, space: Any) -> None:

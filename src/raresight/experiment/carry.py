@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,14 +111,23 @@ def prepare_spaces(
 def _work(
     tasks: Sequence[Task], work: Work, run: Run, workers: int, progress: Progress, scheduler: Any
 ) -> None:
-    # Networks take longest: begun first, they don't leave the other cores idle at the end.
-    tasks = sorted(tasks, key=lambda task: not task.recipe.network)
+    calls = calls_of(work, in_order(tasks))
+    with progress("training and testing", len(tasks)) as tick:
+        run_tasks(try_task, calls, run, workers, tick, scheduler)
+
+
+def in_order(tasks: Iterable[Task]) -> list[Task]:
+    """Put networks first: they take longest, and begun first don't leave the other cores idle at the end."""
+    return sorted(tasks, key=lambda task: not task.recipe.network)
+
+
+def calls_of(work: Work, tasks: Sequence[Task]) -> list[tuple[Any, ...]]:
+    """Give for each task what `try_task` takes, light enough to be sent to a worker."""
     external = work.external
     if external is not None:
         external = replace(external, store=_light(external.store))
-    calls = [(task, _light(work.store), work.grouping.names, work.protocol, external) for task in tasks]
-    with progress("training and testing", len(tasks)) as tick:
-        run_tasks(try_task, calls, run, workers, tick, scheduler)
+    store = _light(work.store)
+    return [(task, store, work.grouping.names, work.protocol, external) for task in tasks]
 
 
 def run_tasks(

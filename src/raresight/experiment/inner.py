@@ -68,7 +68,8 @@ def fit_with_inner(
     fitted : FittedRecipe
         For a network, trained on all but the rows that say when to stop; else trained on all rows.
     inner : InnerScores
-        Real rows only, untouched by any sampler, at the training rows' own prevalence.
+        Real rows only, untouched by any sampler, at the training rows' own prevalence. None without inner
+        folds, but for a network.
     """
     y = store.manifest.y
     if not recipe.needs_anomalies and fewest_groups(y[train], groups[train]) < 2:
@@ -78,6 +79,9 @@ def fit_with_inner(
         learn, held = inner_split(y[train], groups[train], VALIDATION_SHARE, seed)
         fitted = recipe.fit(store, train[learn], seed, groups, validation=train[held])
         return fitted, InnerScores(train[held], fitted.score(store, train[held]), y[train[held]])
+    if inner_folds == 0:
+        nothing = train[:0]
+        return recipe.fit(store, train, seed, groups), InnerScores(nothing, np.empty(0), y[nothing])
     score = inner_scores(recipe, store, groups, train, inner_folds, seed)
     return recipe.fit(store, train, seed, groups), InnerScores(train, score, y[train])
 

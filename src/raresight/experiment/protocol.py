@@ -42,7 +42,7 @@ class Protocol:
         Outer folds; each image is tested once a repeat.
     repeats : int
     inner_folds : int
-        Folds of the training rows that calibration, threshold rules and tuning learn from.
+        Folds of the training rows that calibration, threshold rules and tuning learn from; 0: none learns.
     tune : int
         Settings tried for each recipe in each outer fold; 0 keeps the defaults.
     imbalance : float or None
@@ -82,7 +82,7 @@ class Protocol:
     task: Task = "binary"
 
     def __post_init__(self) -> None:
-        for name, least in (("folds", 2), ("repeats", 1), ("inner_folds", 2), ("tune", 0), ("seed", 0)):
+        for name, least in (("folds", 2), ("repeats", 1), ("inner_folds", 0), ("tune", 0), ("seed", 0)):
             if getattr(self, name) < least:
                 option = name.replace("_", "-")
                 raise OptionError(f"--{option} {getattr(self, name)} is too small; choose at least {least}")
@@ -101,8 +101,23 @@ class Protocol:
         else:
             CALIBRATIONS[self.calibration]
         object.__setattr__(self, "thresholds", parse_rules(self.thresholds))
+        self._check_inner()
         if self.prevalence is not None:
             check_prevalence(self.prevalence, "--prevalence")
+
+    def _check_inner(self) -> None:
+        """Refuse too few inner folds for what is to be learned from them."""
+        if self.inner_folds == 1:
+            raise OptionError(
+                "--inner-folds 1 is too small; choose at least 2, or 0 to learn nothing from them"
+            )
+        if self.inner_folds == 0 and (self.thresholds or self.calibration != UNCALIBRATED):
+            raise OptionError(
+                "--inner-folds 0 leaves thresholds and calibration nothing to learn from; leave --thresholds "
+                "and --calibration out"
+            )
+        if self.inner_folds == 0 and self.tune:
+            raise OptionError("--tune chooses by inner folds; give --inner-folds 2 or more")
 
     def _check_graded(self) -> None:
         """Refuse what makes no sense with more than two classes."""

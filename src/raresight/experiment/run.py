@@ -89,7 +89,10 @@ class Run:
         path = self.path / "inner" / f"{task_name(recipe, repeat, fold)}.parquet"
         if not path.is_file():
             raise RunError(f"{self.path} keeps no inner scores of {recipe}; run it anew in another folder")
-        return pd.read_parquet(path)
+        found = pd.read_parquet(path)
+        if found.empty:
+            raise RunError(f"{self.path} was made with --inner-folds 0 and has no inner scores of {recipe}")
+        return found
 
     def write_failed(self, failed: Sequence[tuple[Keyed, Failure]]) -> None:
         """Keep which tasks failed and why, in ``failed.csv``; there is none where none did.

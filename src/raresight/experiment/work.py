@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from raresight.errors import OptionError
+from raresight.evidence.calibration import UNCALIBRATED
 from raresight.evidence.thresholds import DEFAULT_RULES
 from raresight.experiment.external import External, prepare_external
 from raresight.experiment.leaky import LeakyTask, leaky_tasks
@@ -99,6 +100,8 @@ def plan_work(
     recipes = _on_device(make_recipes(models, balance, representation), device)
     if protocol.anomalies == 0:
         _check_without_anomalies(recipes)
+    if protocol.inner_folds == 0:
+        _check_without_inner(recipes)
     if protocol.task == "multiclass":
         _check_graded(images, recipes, external, leaky_twin, by)
     subgroups_of(images, by)  # what cannot be asked is refused before anything is decoded
@@ -129,9 +132,10 @@ def _judging(images: Manifest, judging: dict[str, Any]) -> dict[str, Any]:
     """Settle what the task decides: the calibration by default, and thresholds only where a score is cut."""
     many = images.task == "multiclass"
     settled = {**judging, "task": images.task}
+    bare = settled.get("inner_folds") == 0
     if settled.get("calibration") is None:
-        settled["calibration"] = TEMPERATURE if many else "beta"
-    if many and tuple(settled.get("thresholds", DEFAULT_RULES)) == DEFAULT_RULES:
+        settled["calibration"] = UNCALIBRATED if bare else TEMPERATURE if many else "beta"
+    if (many or bare) and tuple(settled.get("thresholds", DEFAULT_RULES)) == DEFAULT_RULES:
         settled["thresholds"] = ()
     return settled
 
@@ -173,6 +177,16 @@ def _check_without_anomalies(recipes: Sequence[Recipe]) -> None:
     balances = [str(recipe.balance) for recipe in recipes if recipe.balance.name != "none"]
     if balances:
         raise OptionError(f"--anomalies 0 leaves {balances[0]} nothing to balance; write --balance none")
+
+
+def _check_without_inner(recipes: Sequence[Recipe]) -> None:
+    """Refuse recipes whose threshold is learned from inner folds."""
+    names = [r.id for r in recipes if r.rule is not None or r.detector.default_threshold is None]
+    if names:
+        raise OptionError(
+            f"--inner-folds 0 leaves {names[0]} nothing to learn its threshold from; leave it out, or give "
+            "--inner-folds 2 or more"
+        )
 
 
 def _on_device(recipes: list[Recipe], choice: str) -> list[Recipe]:

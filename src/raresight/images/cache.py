@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from raresight.errors import RunError
 
 
@@ -48,6 +51,24 @@ def disk_errors(folder: Path, remedy: str) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
             raise RunError(f"{folder} cannot be written ({error.strerror}); {remedy}") from error
         raise
+
+
+def open_array(path: Path) -> NDArray[Any]:
+    """Map a ``.npy`` file of the cache into memory.
+
+    Raises
+    ------
+    RunError
+        If it is damaged, or gone while its folder is there.
+    """
+    try:
+        found: NDArray[Any] = np.load(path, mmap_mode="r")
+    except (ValueError, EOFError, FileNotFoundError) as error:
+        raise RunError(
+            f"{path} of the cache is damaged or gone; remove the folder {path.parent}, and the same command "
+            "makes it anew"
+        ) from error
+    return found
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from typing import Any, Literal
 
@@ -107,14 +107,31 @@ class Preprocess:
             255 where at least half of a pixel is marked, else 0. A lesion too small for that keeps the pixels
             that it covers most, so that only cropping can take a lesion away.
         """
-        plane = mask.astype(np.uint8) * 255
+        share = self.place(mask.astype(np.uint8) * 255, image)
+        return np.where(share >= min(128, max(1, int(share.max()))), 255, 0).astype(np.uint8)
+
+    def place(self, plane: Image, image: Image, size: int | None = None) -> Image:
+        """Crop and resize what goes with an image as the image itself is, its values left as they are.
+
+        Parameters
+        ----------
+        plane : (h, w) or (h, w, 3) array, uint8 or uint16
+            A mask, or the image in other grey levels.
+        image : (h, w) or (h, w, 3) array
+            As it was read; it decides what is cropped.
+        size : int, optional
+            Side of the result; by default `size`.
+
+        Returns
+        -------
+        (size, size) or (size, size, 3) array of the plane's dtype
+        """
         if self.preset in CROPPING:
             box = content_box(image)
             image, plane = image[box], plane[box]
         if self.neutralise:
             plane = cut_alike(plane, image, self.neutralise, self.preset, self.size)
-        share = self._resized(plane)
-        return np.where(share >= min(128, max(1, int(share.max()))), 255, 0).astype(np.uint8)
+        return replace(self, size=size or self.size)._resized(plane)
 
     def _resized(self, image: Image) -> Image:
         if self.resize == "stretch":

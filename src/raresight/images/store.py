@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raresight.errors import DataError, ImageError
-from raresight.images.cache import cache_folder, content_hash, disk_errors, new_file, new_folder
+from raresight.images.cache import cache_folder, content_hash, disk_errors, new_file, new_folder, open_array
 from raresight.images.labels import MODALITY_PREFIX
 from raresight.images.manifest import WITHOUT_IT, Manifest, Rejected
 from raresight.images.masks import known_masks, mask_digests, stored_masks
@@ -64,8 +64,7 @@ class ImageStore:
 
         Of a case of several images it is the first there is.
         """
-        pixels: NDArray[Any] = np.load(self.folder / "pixels.npy", mmap_mode="r")
-        return pixels
+        return open_array(self.folder / "pixels.npy")
 
     def modality(self, name: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Give one of a case's several images.
@@ -82,7 +81,7 @@ class ImageStore:
         present : (n,) bool array
         """
         place = self.modalities.index(name)
-        pixels: NDArray[Any] = np.load(self.folder / f"modality-{place}.npy", mmap_mode="r")
+        pixels = open_array(self.folder / f"modality-{place}.npy")
         return pixels, np.load(self.folder / "present.npy")[:, place]
 
     @cached_property
@@ -117,8 +116,7 @@ class ImageStore:
             values = make()
             with disk_errors(self.folder, REMEDY), new_file(path) as scratch, scratch.open("wb") as stream:
                 np.save(stream, values)
-        kept: NDArray[Any] = np.load(path, mmap_mode="r")
-        return kept
+        return open_array(path)
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("pixels", "masks", "has_mask")}

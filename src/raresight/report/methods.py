@@ -97,12 +97,19 @@ def _protocol(protocol: Mapping[str, Any]) -> str:
             on the split that the set was published with{again}, without
             the training images of which a group stands in the test part too
         """
+    learned = f"""
+        samplers, probabilities and learned thresholds were fitted on training rows only; the last two on
+        {protocol["inner_folds"]} inner folds (networks: one inner split), which groups did not straddle
+        either
+    """
+    if protocol["inner_folds"] == 0:
+        learned = """
+            and samplers were fitted on training rows only; thresholds and probabilities are the
+            detectors' own, learned from nothing
+        """
     text = f"""
         Every recipe was trained and tested {how.strip()} (groups: {protocol["groups"]};
-        seed {protocol["seed"]}). Scaling, projections, samplers, probabilities and learned thresholds
-        were fitted on training rows only; the last two on {protocol["inner_folds"]} inner folds
-        (networks: one inner split), which groups did not straddle either. All recipes saw the same
-        folds.
+        seed {protocol["seed"]}). Scaling, projections, {learned.strip()}. All recipes saw the same folds.
     """
     if protocol.get("tune"):
         text += f"Each recipe's settings were chosen in {protocol['tune']} trials inside the training rows. "

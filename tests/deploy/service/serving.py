@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -22,6 +23,7 @@ import pytest
 from PIL import Image
 
 from raresight.deploy.service.app import create_app
+from raresight.deploy.service.engine import Call, Engine
 from raresight.deploy.service.settings import ServiceSettings
 
 RUN = """
@@ -44,6 +46,32 @@ def opened_app(bundle: Path, **settings: Any) -> Iterator[Any]:
         yield app
     finally:
         app.state.service.engine.close()
+
+
+class Hold(Call):
+    """Keeps a thread of an engine from its work."""
+
+    def run(self) -> None:
+        assert self.function is not None
+        self.function()
+
+
+@contextmanager
+def held(engine: Engine) -> Iterator[None]:
+    """Keep all threads of an engine from their work."""
+    ended, busy = threading.Event(), threading.Barrier(len(engine._threads) + 1)
+
+    def wait() -> None:
+        busy.wait(10)
+        ended.wait(10)
+
+    for _ in engine._threads:
+        engine._todo.put(Hold(wait, None))  # type: ignore[arg-type]
+    busy.wait(10)
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def client(app: Any) -> httpx.AsyncClient:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from serving import client, opened_app, png, within
+from serving import client, held, opened_app, png, within
 
 from conftest import grey
 from raresight.deploy.service.engine import Engine
@@ -23,7 +24,7 @@ def opened(bundle):
 
 @pytest.fixture()
 def engine(opened):
-    made = Engine(opened, workers=3, batch=8, wait=0.05, queue=64)
+    made = Engine(opened, workers=3, batch=8, queue=64)
     yield made
     made.close()
 
@@ -42,7 +43,14 @@ async def scored(engine, samples):
 def test_batches_give_what_single_images_give(engine, opened, samples):
     sizes = []
     engine.observe = lambda jobs, seconds: sizes.append(len(jobs))
-    found = within(scored(engine, samples))
+
+    async def piled_up():
+        with held(engine):
+            work = asyncio.ensure_future(scored(engine, samples))
+            await asyncio.sleep(0)
+        return await work
+
+    found = within(piled_up())
     alone = [opened.predictor.predict([image])[0] for image in samples]
     assert [one.file for one in found] == [str(i) for i in range(len(samples))]
     assert np.allclose([one.score for one in found], [one.score for one in alone], atol=1e-6)
@@ -51,12 +59,34 @@ def test_batches_give_what_single_images_give(engine, opened, samples):
     assert engine.pending == 0
 
 
-def test_a_lone_image_does_not_wait(opened, samples):
-    slow = Engine(opened, workers=2, batch=8, wait=20.0, queue=64)
-    try:
-        within(scored(slow, samples[:1]), seconds=5)
-    finally:
-        slow.close()
+def test_a_lone_image_has_all_cores_and_several_have_one_each(bundle, samples, monkeypatch):
+    both = open_bundle(bundle, threads=2, max_pixels=10_000)
+    assert both.predictor is not both.beside
+    asked = {"alone": 0, "beside": 0}
+    for name, predictor in (("alone", both.predictor), ("beside", both.beside)):
+        decide = predictor.decide
+
+        def spy(group, cuts, *, keep, name=name, decide=decide):
+            asked[name] += len(group)
+            return decide(group, cuts, keep=keep)
+
+        monkeypatch.setattr(predictor, "decide", spy)
+    engine = Engine(both, workers=2, batch=8, queue=64)
+    within(scored(engine, samples[:1]))
+    assert asked == {"alone": 1, "beside": 0}
+
+    async def several():
+        with held(engine):
+            jobs = [engine.submit(both, "x", image, 0.0) for image in samples[:8]]
+        await asyncio.gather(*(job.done for job in jobs))
+
+    within(several())
+    engine.close()
+    assert asked["beside"] >= 7  # of the last one left, nobody else is in the way
+
+
+def test_nothing_waits_for_a_batch_to_fill(engine, samples):
+    within(scored(engine, samples[:3]), seconds=5)
 
 
 def test_each_image_keeps_its_own_threshold(engine, samples):
@@ -73,14 +103,13 @@ def test_what_nobody_waits_for_is_dropped(engine, samples):
     engine.observe = lambda jobs, seconds: seen.extend(job.name for job in jobs)
 
     async def leave():
-        with engine._turn:  # the graph is taken
+        with held(engine):
             jobs = [engine.submit(engine.opened, str(i), image, 0.0) for i, image in enumerate(samples)]
             kept = jobs.pop()
             for job in jobs:
                 job.done.cancel()
             await asyncio.sleep(0)
             assert not any(job.source for job in jobs)  # its bytes are free at once
-            await asyncio.sleep(0.05)
         await asyncio.gather(*(job.done for job in [kept, *scored_later()]))
 
     def scored_later():
@@ -109,6 +138,7 @@ def test_a_failing_graph_fails_its_batch_and_not_the_engine(engine, opened, samp
         raise RuntimeError("no memory")
 
     with monkeypatch.context() as patch:
+        patch.setattr(opened.beside, "scores", broken)
         patch.setattr(opened.predictor, "scores", broken)
         with pytest.raises(RuntimeError):
             within(scored(engine, samples[:2]))
@@ -119,11 +149,8 @@ def test_a_failing_graph_fails_its_batch_and_not_the_engine(engine, opened, samp
 def test_a_bundle_that_is_replaced_finishes_what_it_began(bundle, samples):
     first = open_bundle(bundle, threads=1, max_pixels=10_000)
     second = open_bundle(bundle, threads=1, max_pixels=10_000)
-    second.predictor.facts = type(second.predictor.facts)(
-        **{**{name: getattr(second.predictor.facts, name) for name in second.predictor.facts.__match_args__},
-           "shift": 100.0}
-    )  # fmt: skip
-    engine = Engine(first, workers=2, batch=8, wait=0.0, queue=64)
+    second.predictor.facts = replace(second.predictor.facts, shift=100.0)
+    engine = Engine(first, workers=2, batch=8, queue=64)
 
     async def change():
         before = [engine.submit(engine.opened, "x", image, 0.0) for image in samples[:12]]
@@ -156,7 +183,8 @@ def test_a_full_queue_says_when_to_come_back(bundle, samples):
 
         async def flood():
             async with client(app) as asking:
-                engine._turn.acquire()
+                hold = held(engine)
+                hold.__enter__()
 
                 async def one(image):
                     return await asking.post(
@@ -169,9 +197,7 @@ def test_a_full_queue_says_when_to_come_back(bundle, samples):
                 refused = await one(samples[5])
                 assert refused.status_code == 429
                 assert int(refused.headers["retry-after"]) >= 1
-                engine._turn.release()
-                # Whoever decodes next takes the turn, and all that waits with it.
-                await engine.submit(engine.opened, "x", samples[0], 0.0).done
+                hold.__exit__(None, None, None)
                 return [answer.status_code for answer in await asyncio.gather(*waiting)]
 
         assert within(flood()) == [200] * 4
@@ -203,7 +229,7 @@ def test_a_client_that_leaves_is_not_waited_for(bundle, samples):
                 "query_string": b"", "headers": [(b"host", b"localhost"), (b"content-type", b"image/png")],
                 "http_version": "1.1", "scheme": "http", "server": None, "client": None, "root_path": "",
             }  # fmt: skip
-            with engine._turn:
+            with held(engine):
                 await app(scope, receive, send)
             assert sent == []
             await engine.submit(engine.opened, "next", samples[1], 0.0).done

@@ -8,7 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from PIL import Image
-from serving import ask, files, opened_app, png, post
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+from serving import ask, files, held, opened_app, png, post
 
 from conftest import grey
 from raresight.deploy.predictor import Predictor
@@ -141,6 +143,40 @@ def test_too_many_frames_are_refused_before_any_is_decoded(bundle):
         assert post(app, pages(4)).status_code == 200
 
 
+def dicom(frames: int, side: int = 16) -> bytes:
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7.2"
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    dataset.PatientName = "Doe^Jane"
+    dataset.Rows = dataset.Columns = side
+    dataset.NumberOfFrames, dataset.SamplesPerPixel = frames, 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit, dataset.PixelRepresentation = 7, 0
+    dataset.PixelData = grey(shape=(frames, side, side)).tobytes()
+    held = io.BytesIO()
+    dataset.save_as(held, enforce_file_format=True)
+    return held.getvalue()
+
+
+def test_dicom_objects_are_scored_frame_by_frame(app):
+    (one,) = post(app, dicom(1), headers={"content-type": "application/dicom"}).json()["predictions"]
+    assert one["file"] == "image"
+    answer = ask(app, "POST", "/v1/predict", files=files(("series.dcm", dicom(40))))
+    found = answer.json()["predictions"]
+    assert [one["file"] for one in found] == [f"series.dcm#{frame}" for frame in range(40)]
+    assert "Doe" not in answer.text
+
+
+def test_ten_thousand_frames_are_refused(app):
+    answer = post(app, dicom(10_000), headers={"content-type": "application/dicom"})
+    assert answer.status_code == 413
+    assert "10,000 frames" in problem(answer)
+    assert app.state.service.engine.pending == 0
+
+
 def test_too_many_images_are_refused(bundle, image):
     with opened_app(bundle, images=2) as app:
         assert ask(app, "POST", "/v1/predict", files=files(*[("a.png", image)] * 2)).status_code == 200
@@ -205,10 +241,8 @@ def test_colour_is_refused_by_a_detector_of_grey_images(app, tmp_path):
 
 def test_a_slow_answer_is_given_up(bundle, image):
     with opened_app(bundle, timeout=0.4) as app:
-        engine = app.state.service.engine
-        engine._turn.acquire()  # the graph is taken: what is decoded waits
-        answer = post(app, image)
-        engine._turn.release()
+        with held(app.state.service.engine):
+            answer = post(app, image)
         assert answer.status_code == 503
         assert answer.headers["retry-after"]
         assert post(app, image, params={}).status_code == 200

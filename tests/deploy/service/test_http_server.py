@@ -85,6 +85,23 @@ def test_a_body_that_drips_is_a_408(service, image):
     alive(service, image)
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n\r\n",
+        HEAD.replace(b"image/png", b"text/plain") + b"content-length: 5\r\n\r\n12345",
+        HEAD.replace(b"image/png", b"text/plain") + b"content-length: 9\r\n\r\n12345",
+    ],
+)
+def test_a_connection_that_falls_silent_after_a_request_is_closed(service, first):
+    with service.connect() as connection:
+        connection.settimeout(10)
+        connection.sendall(first[:-2])
+        time.sleep(0.2)  # the answer is on its way before the rest is there
+        connection.sendall(first[-2:])
+        assert read_all(connection).count(b"HTTP/1.1 ") == 1
+
+
 def test_a_header_without_bounds_is_a_431(service, image):
     status, _ = answer(service, HEAD + b"x: " + b"y" * (HEADER_BYTES + 100_000))
     assert status == 431
@@ -147,6 +164,24 @@ def test_many_requests_share_a_connection(service, image):
     last = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
     _, found = answer(service, twice + last)
     assert found.count(b"HTTP/1.1 200 OK") == 3
+
+
+def test_a_long_body_with_the_next_request_behind_it_is_no_long_header(service, image):
+    sent = HEAD + b"content-length: 1000000\r\n\r\n" + bytes(1_000_000) + b"GET /healthz HTTP/1.1\r\n"
+    with service.connect() as connection:
+        connection.settimeout(10)
+        connection.sendall(sent)
+        assert b" 415 " in connection.recv(65536)[:20]
+        connection.sendall(b"host: localhost\r\nconnection: close\r\n\r\n")
+        assert b"HTTP/1.1 200 OK" in read_all(connection)
+
+
+def test_nonsense_behind_a_request_hurts_nobody_else(service, image):
+    length = str(len(image)).encode()
+    status, _ = answer(service, HEAD + b"content-length: " + length + b"\r\n\r\n" + image + b"\x00\x01\x02")
+    assert status in (0, 200)
+    alive(service, image)
+    assert not [each for each in service.events() if each["level"] == "error"]
 
 
 def test_a_thousand_connections_at_once(service, image):

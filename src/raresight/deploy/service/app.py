@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from raresight import __version__
-from raresight.deploy.service import drift, feedback, health, model, predict
+from raresight.deploy.service import drift, explain, feedback, health, model, page, predict
 from raresight.deploy.service.auth import Tokens
 from raresight.deploy.service.drift import DriftFigures
 from raresight.deploy.service.engine import Engine
@@ -24,7 +24,7 @@ from raresight.deploy.service.schemas import ProblemDetails
 from raresight.deploy.service.service import Room, Service, score_bounds
 from raresight.deploy.service.settings import ServiceSettings
 
-ROUTES = (predict, feedback, drift, model, health)
+ROUTES = (predict, explain, feedback, drift, model, health, page)
 """Modules, each with a ``router``."""
 
 
@@ -81,13 +81,7 @@ def make_service(settings: ServiceSettings) -> Service:
     opened = open_bundle(settings.bundle, threads=settings.threads, max_pixels=settings.max_pixels)
     metrics = Metrics(_bounds(opened))
     metrics.name_model(opened.predictor.facts.name, opened.digest)
-    engine = Engine(
-        opened,
-        workers=max(2, settings.threads),
-        batch=settings.batch,
-        wait=settings.wait,
-        queue=settings.queue,
-    )
+    engine = Engine(opened, workers=settings.threads, batch=settings.batch, queue=settings.queue)
     service = Service(settings, engine, metrics, tokens, Room(settings.bodies * settings.body_bytes))
     service.feedback = open_feedback(settings.state)
     service.drift = open_drift(opened, settings.state)

@@ -1,9 +1,11 @@
-"""The engine: images of many requests, decoded side by side and scored in batches.
+"""The engine: images of many requests, decoded and scored side by side.
 
-A few threads take images from one queue. Who has decoded one and finds the graph free runs it on every image
-that is ready by then; who finds it taken goes on decoding. So a lone image passes through one thread
-and waits for nobody, and under load batches form by themselves. Source: the combining of requests in
-Hendler et al., "Flat combining and the synchronization-parallelism tradeoff", SPAA 2010.
+Each thread takes an image, decodes it, and scores what is decoded by then: at once where nothing else waits,
+in batches of a few where more does. Nothing ever waits for a batch to fill.
+
+A lone image goes through a graph that has every core. Several go through a graph of one thread each, which is
+run by all of the engine's threads at once: parts of one graph that wait for each other waste the cores that
+they share with decoding, with the event loop and with clients.
 """
 
 from __future__ import annotations
@@ -13,12 +15,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from secrets import token_hex
-from threading import Condition, Lock, Thread
+from threading import Thread
 from typing import Any, TypeVar
 
 from raresight.deploy.prediction import Prediction, Prepared
@@ -47,7 +49,7 @@ class Job:
     cut : float
         The score from which it is anomalous.
     id : str
-        Opaque.
+        Opaque, once it is decoded.
     """
 
     opened: Opened
@@ -56,7 +58,7 @@ class Job:
     frame: int | None
     cut: float
     done: asyncio.Future[Prediction | int]
-    id: str = field(default_factory=lambda: token_hex(16))
+    id: str = ""
     prepared: Prepared | None = None
     found: Prediction | int | Exception | None = None
 
@@ -73,6 +75,8 @@ class Job:
             if self.frame is None and (frames := count_frames(source)) != 1:
                 self.found = frames
                 return
+            # Here, since a system call in the event loop would hand the interpreter to another thread.
+            self.id = token_hex(16)
             self.prepared = self.opened.predictor.attempt(self.name, source, self.frame or 0)
         except Exception as error:
             self.found = error
@@ -116,8 +120,6 @@ class Engine:
         Threads that decode and score.
     batch : int
         Images that go through the graph at once, at most.
-    wait : float
-        Seconds that a batch waits for images being decoded.
     queue : int
         Images waiting at which `full` says so.
     observe : callable, optional
@@ -132,24 +134,13 @@ class Engine:
     """
 
     def __init__(
-        self,
-        opened: Opened,
-        *,
-        workers: int,
-        batch: int,
-        wait: float,
-        queue: int,
-        observe: Observer | None = None,
+        self, opened: Opened, *, workers: int, batch: int, queue: int, observe: Observer | None = None
     ) -> None:
         self.opened = opened
-        self.batch, self.wait, self.queue = batch, wait, queue
+        self.batch, self.queue, self.observe = batch, queue, observe
         self.pending = 0
-        self.observe = observe
         self._todo: SimpleQueue[Job | Call | None] = SimpleQueue()
         self._ready: deque[Job] = deque()
-        self._coming = 0
-        self._changed = Condition()
-        self._turn = Lock()
         self._threads = [Thread(target=self._work, name=f"image-{i}", daemon=True) for i in range(workers)]
         for thread in self._threads:
             thread.start()
@@ -172,8 +163,6 @@ class Engine:
         job = Job(opened, name, source, frame, cut, asyncio.get_running_loop().create_future())
         job.done.add_done_callback(job.let_go)
         self.pending += 1
-        with self._changed:
-            self._coming += 1
         self._todo.put(job)
         return job
 
@@ -197,34 +186,34 @@ class Engine:
             thread.join(CLOSE_SECONDS)
 
     def _work(self) -> None:
-        while (job := self._todo.get()) is not None:
+        while True:
+            try:
+                # Whoever adds to what is ready looks here again, so that nothing ready is left behind.
+                job = self._todo.get(block=not self._ready)
+            except Empty:
+                self._score(self._take())
+                continue
+            if job is None:
+                self._score(self._take())
+                return
             if isinstance(job, Call):
                 job.run()
                 continue
             job.prepare()
-            with self._changed:
-                self._coming -= 1
-                self._ready.append(job)
-                self._changed.notify()
-            # Checked again after each turn: an image may have become ready while it was taken.
-            while self._ready and self._turn.acquire(blocking=False):
-                try:
-                    self._score(self._take())
-                finally:
-                    self._turn.release()
+            self._ready.append(job)
+            if len(self._ready) >= self.batch:
+                self._score(self._take())
 
     def _take(self) -> list[Job]:
-        """Take what is ready, of one bundle; wait a little where more is coming."""
-        with self._changed:
-            until = time.monotonic() + self.wait
-            while self._coming and len(self._ready) < self.batch:
-                if not self._changed.wait(until - time.monotonic()):
+        """Take what is ready, of one bundle."""
+        jobs: list[Job] = []
+        with suppress(IndexError):  # other threads take too
+            while len(jobs) < self.batch:
+                job = self._ready.popleft()
+                if jobs and job.opened is not jobs[0].opened:
+                    self._ready.appendleft(job)
                     break
-            jobs: list[Job] = []
-            while self._ready and len(jobs) < self.batch:
-                if jobs and self._ready[0].opened is not jobs[0].opened:
-                    break
-                jobs.append(self._ready.popleft())
+                jobs.append(job)
         return jobs
 
     def _score(self, jobs: list[Job]) -> None:
@@ -232,9 +221,11 @@ class Engine:
             return
         start = time.perf_counter()
         wanted = [job for job in jobs if job.prepared is not None and not job.done.cancelled()]
+        opened = jobs[0].opened
+        predictor = opened.predictor if self.pending <= 1 else opened.beside
         try:
             prepared = [job.prepared for job in wanted if job.prepared is not None]
-            found = jobs[0].opened.predictor.decide(prepared, [job.cut for job in wanted], keep=True)
+            found = predictor.decide(prepared, [job.cut for job in wanted], keep=True)
             for job, prediction in zip(wanted, found, strict=True):
                 job.found = prediction
             if wanted and self.observe is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from itertools import count
 from secrets import token_hex
 from typing import Any
 
@@ -51,13 +52,15 @@ class Gate:
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self.app, self.service = app, service
+        start = token_hex(4)
+        self._ids = (f"{start}-{number}" for number in count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, or refuse it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request = _Passing(scope, send)
+        request = _Passing(scope, send, next(self._ids))
         self.service.under_way += 1
         try:
             refusal = self._refusal(scope)
@@ -121,8 +124,8 @@ class _Passing:
 
     __slots__ = ("_no_store", "_send", "id", "start", "status")
 
-    def __init__(self, scope: Scope, send: Send) -> None:
-        self.id = token_hex(8)
+    def __init__(self, scope: Scope, send: Send, id: str) -> None:
+        self.id = id
         self.start = time.perf_counter()
         self.status: int | None = None
         self._send = send

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -29,7 +30,9 @@ TOLD = ("task", "labels", "input", "evidence", "data", "versions")
 async def model(request: Request) -> Response:
     """Say what the bundle in use is, what it was shown to do, and what a request may hold."""
     service: Service = request.app.state.service
-    content = json.dumps(describe(service.engine.opened, service.settings))
+    found = describe(service.engine.opened, service.settings)
+    found["keeps"] = {"drift": service.drift is not None, "feedback": service.feedback is not None}
+    content = json.dumps(found)
     return Response(content, media_type="application/json")
 
 
@@ -42,6 +45,7 @@ def describe(opened: Opened, settings: ServiceSettings) -> dict[str, Any]:
         "name": facts.name,
         **told,
         "thresholds": dict(facts.thresholds),
+        "calibration": _calibration(facts.calibration),
         "card": predictor.files.get(CARD, b"").decode("utf-8", "replace"),
         "has_heat": predictor.has_heat,
         "heat_method": None if facts.explain is None else facts.explain.method,
@@ -54,3 +58,8 @@ def describe(opened: Opened, settings: ServiceSettings) -> dict[str, Any]:
             "frames": settings.frames,
         },
     }
+
+
+def _calibration(told: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Say how scores become probabilities, and at which share of anomalies these hold."""
+    return None if told is None else {key: told.get(key) for key in ("method", "stated_at")}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from raresight.deploy.files import digest_of
 from raresight.deploy.predictor import Predictor
+from raresight.errors import BundleError
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,9 @@ class Opened:
     Attributes
     ----------
     predictor : Predictor
+        With all threads, for one image at a time.
+    beside : Predictor
+        The same with one thread, for several images at a time.
     digest : str
         SHA-256 of the bundle's list of hashes.
     loaded_at : str
@@ -24,6 +29,7 @@ class Opened:
     """
 
     predictor: Predictor
+    beside: Predictor
     digest: str
     loaded_at: str
 
@@ -45,6 +51,18 @@ def open_bundle(folder: Path, *, threads: int, max_pixels: int) -> Opened:
     """
     place = folder.resolve()
     digest = digest_of(place)
-    predictor = Predictor(place, threads=threads, max_pixels=max_pixels)
+    with ThreadPoolExecutor(2) as pool:
+        both = [
+            pool.submit(_tested, place, count, max_pixels) for count in sorted({1, threads}, reverse=True)
+        ]
+    predictor, beside = both[0].result(), both[-1].result()
+    beside.files = predictor.files  # held once
+    if digest != digest_of(place):
+        raise BundleError(f"{folder} changed while it was being opened; try again")
+    return Opened(predictor, beside, digest, datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def _tested(folder: Path, threads: int, max_pixels: int) -> Predictor:
+    predictor = Predictor(folder, threads=threads, max_pixels=max_pixels)
     predictor.self_test()
-    return Opened(predictor, digest, datetime.now(UTC).isoformat(timespec="seconds"))
+    return predictor

@@ -19,9 +19,6 @@ STALLED_SECONDS = 30.0
 REFUSED_SECONDS = 1.0
 """How long a client whose request was refused may go on sending."""
 
-LINGER_SECONDS = 15.0
-"""How long the rest of a body is read and thrown away once its request is answered."""
-
 
 def limited(header_seconds: float, connections: int) -> type[HttpToolsProtocol]:
     """Make the protocol of one server.
@@ -30,7 +27,7 @@ def limited(header_seconds: float, connections: int) -> type[HttpToolsProtocol]:
     ----------
     header_seconds : float
         Within which a connection must have sent a whole header, from its start or from the first byte of a
-        later request on.
+        later request on; and the rest of a body that was answered before its end.
     connections : int
         At once; further ones are told 503 and closed.
     """
@@ -72,11 +69,18 @@ class LimitedProtocol(HttpToolsProtocol):
         """Take bytes, as long as the header fits."""
         if self._refused or self.transport.is_closing():
             return
+        within = self._in_header
         super().data_received(data)
-        if self._in_header:
+        if self.transport.is_closing():
+            return
+        if within and self._in_header:
             self._header_bytes += len(data)
-            if self._header_bytes > HEADER_BYTES and not self._refused and not self.transport.is_closing():
+            if self._header_bytes > HEADER_BYTES and not self._refused:
                 self._refuse(431, f"the request's header is longer than {HEADER_BYTES:,} bytes")
+        # Empty lines between requests, or the end of a body that nobody wanted, have stopped every clock.
+        between = self.cycle is None or self.cycle.response_complete
+        if between and self._deadline is None and self.timeout_keep_alive_task is None:
+            self._expect_within(self.seconds)
 
     def on_message_begin(self) -> None:
         """Start the clock of a header."""
@@ -100,7 +104,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Give a client that is still sending a while to end."""
         super().on_response_complete()
         if self.cycle.more_body and not self.transport.is_closing():
-            self._expect_within(LINGER_SECONDS)
+            self._expect_within(self.seconds)
 
     def pause_writing(self) -> None:
         """Start the clock of a client that does not read."""
@@ -123,6 +127,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refuse(400, "the request is not valid HTTP/1.1")
 
     def _refuse(self, status: int, detail: str) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()  # this would be taken for the answer to the request before
+            return
         problem = Problem(status, detail)
         title = problem.as_dict()["title"]
         content = json.dumps(problem.as_dict()).encode()
@@ -152,7 +159,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._deadline = None
         if self.transport.is_closing():
             return
-        if self._in_header and self._header_bytes and not self._refused:
+        if self._in_header and self.headers is not None and not self._refused:
             self._refuse(408, "the request's header came too slowly")
         else:
             self.transport.close()

@@ -23,6 +23,49 @@ _PROBLEM: dict[str, Any] = {
     "status": 422,
     "detail": "it is truncated",
 }
+_MODEL: dict[str, Any] = {
+    "name": "svm@embedding+smote",
+    "task": "binary",
+    "labels": {"normal": ["no"], "anomalous": ["yes"]},
+    "input": {"modality": "mri", "size": 224, "channels": 1, "bits": 8},
+    "thresholds": {"default": 0.0, "youden": 0.12},
+    "calibration": {"method": "beta", "stated_at": 0.35},
+    "evidence": {"from": "run", "sentence": "…"},
+    "data": {"name": "scans"},
+    "card": "# svm@embedding+smote …",
+    "versions": {"raresight": "0.1.0"},
+    "has_heat": True,
+    "heat_method": "what each cell adds to the score",
+    "bundle": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "loaded_at": "2026-01-01T08:00:00+00:00",
+    "limits": {"body_bytes": 128000000, "max_pixels": 30000000, "images": 64, "frames": 512},
+    "keeps": {"drift": True, "feedback": False},
+}
+_EXPLANATION: dict[str, Any] = {
+    "prediction": _SCORED,
+    "image": {
+        "width": 2,
+        "height": 1,
+        "channels": 1,
+        "bits": 8,
+        "data": "AP8=",
+        "windowed": True,
+        "window": None,
+        "rescale": {"slope": 1.0, "intercept": 0.0},
+    },
+    "heat": {"width": 2, "height": 1, "data": "AP8=", "method": "what each cell adds to the score"},
+    "standing": {"normal_as_high": 0.02, "anomalous_as_low": 0.61},
+    "nearest": [{"id": "case-017", "label": "yes", "distance": 0.4, "image": None}],
+}
+_DRIFTED: dict[str, Any] = {
+    "images": 812,
+    "window": 500,
+    "full_window": 500,
+    "scores": {"ks": 0.13, "p": 0.4, "psi": 0.08, "psi_as_trained": 0.21, "bins": {}},
+    "features": {"mmd": 0.002, "p": 0.31, "distance": {"mean": 41.0, "expected": 40.2}},
+    "prevalence": {"estimate": 0.39, "low": 0.3, "high": 0.49, "stated": 0.61, "mean_probability": 0.37},
+    "alarms": [{"name": "prevalence", "sentence": "about 39.0% of the last 500 images seem anomalous …"}],
+}
 
 
 class ProblemDetails(BaseModel):
@@ -78,11 +121,13 @@ class Limits(BaseModel):
 class Model(BaseModel):
     """The bundle in use; see ``bundle.json``."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_MODEL]})
     name: str
-    task: str | None
+    task: str
     labels: Any
     input: dict[str, Any]
     thresholds: dict[str, float]
+    calibration: dict[str, Any] | None
     evidence: Any
     data: Any
     card: str
@@ -92,6 +137,49 @@ class Model(BaseModel):
     bundle: str
     loaded_at: str
     limits: Limits
+    keeps: dict[str, bool]
+
+
+class Shown(BaseModel):
+    """An image as it is to be shown: cropped as the detector sees it, its window left out where it can be."""
+
+    width: int
+    height: int
+    channels: Literal[1, 3]
+    bits: Literal[8, 16]
+    data: str = Field(description="base64 of the samples, row by row, channels last, little-endian")
+    windowed: bool
+    window: dict[str, float] | None = Field(description="samples low and high: black and white at first")
+    rescale: dict[str, float] = Field(description="slope and intercept from a sample to the file's units")
+
+
+class Heat(BaseModel):
+    """Where an image is anomalous; it spans the whole image."""
+
+    width: int
+    height: int
+    data: str = Field(description="base64 of bytes, row by row: 0 is none, 255 is most")
+    method: str
+
+
+class Near(BaseModel):
+    """A training case."""
+
+    id: str
+    label: str
+    distance: float = Field(description="1 is as far as two training images are from each other")
+    image: str | None = Field(description="data URL of a picture, where the bundle has pictures")
+
+
+class Explanation(BaseModel):
+    """What there is to see of one image."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXPLANATION]})
+    prediction: Scored
+    image: Shown
+    heat: Heat | None
+    standing: dict[str, float | None]
+    nearest: list[Near]
 
 
 class State(BaseModel):
@@ -121,6 +209,7 @@ class Alarm(BaseModel):
 class Drifted(BaseModel):
     """The last images beside those of training; null until enough were seen, or where nothing is known."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_DRIFTED]})
     images: int
     window: int
     full_window: int

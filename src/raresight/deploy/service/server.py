@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import signal
 import socket
@@ -15,7 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from raresight.deploy.service.app import create_app
-from raresight.deploy.service.logs import log, write_logs
+from raresight.deploy.service.logs import log, written_logs
 from raresight.deploy.service.protocol import limited
 from raresight.deploy.service.service import Service
 from raresight.deploy.service.settings import ServiceSettings
@@ -44,6 +45,9 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so once the service can be asked."""
         await super().startup(sockets)
+        # What is there now stays: it need not be searched for garbage again and again.
+        gc.collect()
+        gc.freeze()
         self._tell()
 
     @contextmanager
@@ -111,7 +115,6 @@ def serve(
     check_tls(certificate, key)
     with _listening(host, port) as listener:
         app = create_app(settings)
-        write_logs()
         connections = _allow_connections(settings.connections)
         config = uvicorn.Config(
             app,
@@ -131,7 +134,8 @@ def serve(
         scheme = "http" if certificate is None else "https"
         name = f"[{host}]" if ":" in host else host
         address = f"{scheme}://{name}:{listener.getsockname()[1]}"
-        Server(config, app, lambda: tell(address)).run(sockets=[listener])
+        with written_logs():
+            Server(config, app, lambda: tell(address)).run(sockets=[listener])
 
 
 def is_loopback(host: str) -> bool:

@@ -24,7 +24,7 @@ class Drift(Protocol):
     """Holds new images against the training images; see `raresight.deploy.drift`."""
 
     def add(self, score: float, probability: float | None, features: NDArray[Any] | None) -> None:
-        """Take one more image into account."""
+        """Take one more image into account; from any thread."""
         ...
 
     def status(self) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class Service:
         self.keep(job.id, job.opened.digest, one)
 
     def keep(self, id: str, digest: str, one: Prediction) -> None:
-        """Watch and remember a prediction, where the service does so; it must be thread-safe.
+        """Watch and remember a prediction, where the service does so; from any thread.
 
         Parameters
         ----------

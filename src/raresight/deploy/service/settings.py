@@ -31,8 +31,6 @@ class ServiceSettings:
         Images waiting at which further requests are refused.
     batch : int
         Images that go through the graph at once, at most.
-    wait : float
-        Seconds that a batch waits for images that are being decoded; a lone image never waits.
     timeout : float
         Seconds until a request that was received whole is given up.
     connections : int
@@ -64,13 +62,12 @@ class ServiceSettings:
     images: int = 64
     frames: int = 512
     queue: int = 256
-    batch: int = 16
-    wait: float = 0.002
+    batch: int = 4
     timeout: float = 30.0
     connections: int = 2000
     header_seconds: float = 10.0
     body_seconds: float = 10.0
-    body_rate: int = 65_536
+    body_rate: int = 262_144
     drain_seconds: float = 35.0
     token_file: Path | None = None
     state: Path | None = None

@@ -15,12 +15,13 @@ from raresight.images.readers.base import (
     Format,
     Pixels,
     Source,
+    View,
     first_bytes,
     suffix_of,
 )
 from raresight.registry import Entry, Registry
 
-__all__ = ["DEFAULT_MAX_PIXELS", "READERS", "count_frames", "format_of", "read_image"]
+__all__ = ["DEFAULT_MAX_PIXELS", "READERS", "View", "count_frames", "format_of", "read_image", "read_view"]
 
 _HERE = "raresight.images.readers"
 
@@ -72,6 +73,29 @@ def read_image(
     """
     try:
         return _format(source).read(source, frame, max_pixels=max_pixels, axis=axis)
+    except (ImageError, MissingExtraError):
+        raise
+    except Exception as error:
+        raise _as_image_error(error) from error
+
+
+def read_view(source: Source, frame: int = 0, *, max_pixels: int = DEFAULT_MAX_PIXELS, axis: int = 2) -> View:
+    """Decode one image for a person to look at: as `read_image` does, but without a window of the file in it.
+
+    Parameters and what is raised: see `read_image`.
+
+    Returns
+    -------
+    View
+        Grey DICOM images have their stored values, in steps of one, and the window that they ask for.
+    """
+    try:
+        format = _format(source)
+        view = getattr(format, "view", None)
+        if view is None:
+            return View(format.read(source, frame, max_pixels=max_pixels, axis=axis), False)
+        found: View = view(source, frame, max_pixels=max_pixels, axis=axis)
+        return found
     except (ImageError, MissingExtraError):
         raise
     except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -18,8 +19,34 @@ DEFAULT_MAX_PIXELS = 100_000_000
 HEAD_BYTES = 4096
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """An image for a person to look at.
+
+    Attributes
+    ----------
+    pixels : (h, w) or (h, w, 3) array of uint8 or uint16
+    windowed : bool
+        Whether a window of the file is in the pixels already.
+    low, high : float or None
+        Pixel values to be shown as black and as white at first; None where the file asks for no window.
+    slope, intercept : float
+        ``slope · pixel + intercept`` is the value in the file's units, Hounsfield for instance.
+    """
+
+    pixels: Pixels
+    windowed: bool
+    low: float | None = None
+    high: float | None = None
+    slope: float = 1.0
+    intercept: float = 0.0
+
+
 class Format(Protocol):
-    """What a format's module offers; other packages register theirs under ``raresight.formats``."""
+    """What a format's module offers; other packages register theirs under ``raresight.formats``.
+
+    It may offer ``view(source, frame, max_pixels, axis) -> View`` too, if its files say how they are shown.
+    """
 
     @property
     def suffixes(self) -> tuple[str, ...]:

@@ -20,8 +20,25 @@ from numpy.typing import NDArray
 
 from raresight.errors import ImageError, MissingExtraError
 from raresight.images.readers import grayscale
-from raresight.images.readers.base import Pixels, Source, check_finite, check_frame, check_size, open_source
+from raresight.images.readers.base import (
+    Pixels,
+    Source,
+    View,
+    check_finite,
+    check_frame,
+    check_size,
+    open_source,
+)
 from raresight.images.readers.codestream import size_in_codestream
+from raresight.images.readers.dicom_grey import (
+    find_in,
+    full_range,
+    layers_of,
+    number_of,
+    samples_of,
+    table_of,
+    voi_of,
+)
 from raresight.images.readers.isolated import read_isolated, seconds_for
 
 if TYPE_CHECKING:
@@ -99,25 +116,49 @@ class Dicom:
 
     def read(self, source: Source, frame: int, *, max_pixels: int, axis: int) -> Pixels:
         """Decode one frame, and no other."""
-        return read_dicom(source, frame, max_pixels=max_pixels, isolate=True)
+        stored, dataset = _stored(source, frame, max_pixels=max_pixels)
+        return _render(stored, dataset, frame)
+
+    def view(self, source: Source, frame: int, *, max_pixels: int, axis: int) -> View:
+        """Decode one frame, its window left out if what remains can be shown by a straight line."""
+        stored, dataset = _stored(source, frame, max_pixels=max_pixels)
+        grey = dataset.PhotometricInterpretation in _GREY
+        plain = grey and stored.ndim == 2 and stored.dtype.kind in "iu"
+        samples = samples_of(dataset, frame) if plain else None
+        return View(_render(stored, dataset, frame), grey) if samples is None else samples.view(stored)
 
 
 DICOM = Dicom()
 
 
-def read_dicom(source: Source, frame: int, *, max_pixels: int, isolate: bool) -> Pixels:
-    """Decode one frame, in a helper process if its codec may crash and `isolate` says so."""
+def decode_dicom(source: Source, frame: int, *, max_pixels: int) -> NDArray[Any]:
+    """Decode one frame's stored values, colour as RGB, in this process: damaged data may end it."""
     with open_source(source) as stream:
-        header = _read_header(stream)
-        check_size((header.columns, header.rows), max_pixels)
-        check_frame(frame, header.frames)
-        _check_decoder(header.syntax)
-        if isolate and _may_crash(header.syntax):
-            return read_isolated(source, frame, max_pixels, seconds_for(header.rows * header.columns))
-        stored = _decode(stream, header, frame)
-    if header.dataset.PhotometricInterpretation in _GREY:
-        return _render_grey(stored, header.dataset, frame)
-    return _render_colour(stored, header.dataset)
+        return _decode(stream, _checked(stream, frame, max_pixels), frame)
+
+
+def _stored(source: Source, frame: int, *, max_pixels: int) -> tuple[NDArray[Any], Dataset]:
+    """Decode one frame's stored values, in a helper process if its codec may crash."""
+    with open_source(source) as stream:
+        header = _checked(stream, frame, max_pixels)
+        if not _may_crash(header.syntax):
+            return _decode(stream, header, frame), header.dataset
+    seconds = seconds_for(header.rows * header.columns)
+    return read_isolated(source, frame, max_pixels, seconds), header.dataset
+
+
+def _checked(stream: BinaryIO, frame: int, max_pixels: int) -> _Header:
+    header = _read_header(stream)
+    check_size((header.columns, header.rows), max_pixels)
+    check_frame(frame, header.frames)
+    _check_decoder(header.syntax)
+    return header
+
+
+def _render(stored: NDArray[Any], dataset: Dataset, frame: int) -> Pixels:
+    if dataset.PhotometricInterpretation in _GREY:
+        return _render_grey(stored, dataset, frame)
+    return _render_colour(stored, dataset)
 
 
 def _pydicom() -> Any:
@@ -251,11 +292,14 @@ def _check_codestream(stream: BinaryIO, header: _Header, frame: int) -> None:
 def _render_grey(stored: NDArray[Any], dataset: Dataset, frame: int) -> Pixels:
     if stored.ndim != 2:
         raise ImageError("it says that it is grey and has several samples per pixel")
-    layers = _layers(dataset, frame)
-    lut = _find(layers, "ModalityLUTSequence")
-    slope, intercept = _number(_find(layers, "RescaleSlope")), _number(_find(layers, "RescaleIntercept"))
+    layers = layers_of(dataset, frame)
+    lut = find_in(layers, "ModalityLUTSequence")
+    slope, intercept = (
+        number_of(find_in(layers, "RescaleSlope")),
+        number_of(find_in(layers, "RescaleIntercept")),
+    )
     if lut:
-        table = _table(lut[0], dataset, signed=dataset.get("PixelRepresentation") == 1)
+        table = table_of(lut[0], dataset, signed=dataset.get("PixelRepresentation") == 1)
         values, bits, widened = table.look_up(stored), table.bits, table.bits > 8
         rescale = grayscale.Rescale()
     else:
@@ -263,37 +307,9 @@ def _render_grey(stored: NDArray[Any], dataset: Dataset, frame: int) -> Pixels:
         rescale = grayscale.Rescale(1.0 if slope is None else slope, intercept or 0.0)
         widened = rescale != grayscale.Rescale()
     as_byte = bits <= 8 and stored.dtype.kind != "f" and not widened
-    voi = _voi(layers) or _full_range(values, stored, rescale, dataset, bits if as_byte else None)
+    voi = voi_of(layers) or full_range(values, stored, rescale, dataset, bits if as_byte else None)
     pixels = grayscale.render(values, rescale, voi, 255 if as_byte else 65535)
     return pixels if dataset.PhotometricInterpretation == "MONOCHROME2" else grayscale.invert(pixels)
-
-
-def _voi(layers: list[Dataset]) -> grayscale.Voi | None:
-    """Take the first VOI LUT, else the first window that makes sense, else nothing."""
-    luts = _find(layers, "VOILUTSequence")
-    if luts and luts[0].get("LUTDescriptor") and luts[0].get("LUTData"):
-        return _table(luts[0], layers[-1], signed=False)
-    centre, width = _number(_find(layers, "WindowCenter")), _number(_find(layers, "WindowWidth"))
-    if centre is None or width is None:
-        return None
-    function = str(_find(layers, "VOILUTFunction") or "LINEAR").upper()
-    if width < 1 if function == "LINEAR" else width <= 0:
-        return None  # PS3.3 C.11.2.1.2 forbids it, and yet it is common: as good as no window
-    return grayscale.Window(centre, width, function)
-
-
-def _full_range(
-    values: NDArray[Any], stored: NDArray[Any], rescale: grayscale.Rescale, dataset: Dataset, bits: int | None
-) -> grayscale.Range:
-    """Choose what is shown when no window says so: all that 8 bits can hold, else the values that occur."""
-    if bits is not None:
-        low = -(2 ** (bits - 1)) if values.dtype.kind == "i" else 0
-        return grayscale.Range(low, low + 2**bits - 1)
-    padding = _number(dataset.get("PixelPaddingValue"))
-    shown = values[stored != padding] if padding is not None else values
-    shown = shown if shown.size else values
-    ends = rescale(np.array([shown.min(), shown.max()]))
-    return grayscale.Range(float(ends.min()), float(ends.max()))
 
 
 def _render_colour(stored: NDArray[Any], dataset: Dataset) -> Pixels:
@@ -306,51 +322,3 @@ def _render_colour(stored: NDArray[Any], dataset: Dataset) -> Pixels:
     bits = int(dataset.get("BitsStored") or 8 * stored.dtype.itemsize)
     top = 255 if bits <= 8 else 65535
     return grayscale.render(stored, grayscale.Rescale(), grayscale.Range(0, 2**bits - 1), top)
-
-
-def _layers(dataset: Dataset, frame: int) -> list[Dataset]:
-    """Where a grey-scale element may stand: this frame's functional groups, the shared ones, the object."""
-    groups = [
-        *list(dataset.get("PerFrameFunctionalGroupsSequence") or [])[frame : frame + 1],
-        *list(dataset.get("SharedFunctionalGroupsSequence") or [])[:1],
-    ]
-    names = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
-    items = [group.get(name) for group in groups for name in names]
-    return [*(item[0] for item in items if item), dataset]
-
-
-def _find(layers: list[Dataset], keyword: str) -> Any:
-    """Give the first value that is not empty; None if there is none."""
-    found = (layer.get(keyword) for layer in layers)
-    return next((value for value in found if value not in (None, "", [])), None)
-
-
-def _number(value: Any) -> float | None:
-    """Give a finite number, the first of several; None for anything else."""
-    if isinstance(value, (list, tuple)) or (
-        hasattr(value, "__getitem__") and not isinstance(value, (str, bytes))
-    ):
-        value = value[0] if len(value) else None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if np.isfinite(number) else None
-
-
-def _table(item: Dataset, dataset: Dataset, *, signed: bool) -> grayscale.Table:
-    """Read a lookup table (PS3.3 C.11.1.1)."""
-    entries, first, bits = (int(number) for number in item.LUTDescriptor)
-    entries = entries or 65536
-    data = item.LUTData
-    if isinstance(data, bytes):
-        wide = "<u2" if dataset.original_encoding[1] else ">u2"
-        # Only the length tells one byte an entry from two (PS3.3 C.7.6.3.1.5).
-        numbers = np.frombuffer(data, np.uint8 if len(data) < 2 * entries else wide)
-    else:
-        numbers = np.atleast_1d(np.asarray(data)).astype(np.int64) & 0xFFFF
-    if signed and first > 32767:
-        first -= 65536
-    if not 1 <= bits <= 16 or not numbers.size:
-        raise ImageError("it has a lookup table that cannot be right")
-    return grayscale.Table(numbers.astype(np.uint16)[:entries], first, bits)

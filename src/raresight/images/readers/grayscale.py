@@ -53,6 +53,14 @@ class Window:
             return (values > centre).astype(np.float64)
         return np.clip((values - centre) / width + 0.5, 0.0, 1.0)
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The values that are black and white; not of a sigmoid, which has none."""
+        centre, width = self.centre, self.width
+        if self.function != "LINEAR_EXACT":
+            centre, width = centre - 0.5, width - 1
+        return centre - width / 2, centre + width / 2
+
 
 @dataclass(frozen=True, slots=True)
 class Range:

@@ -23,9 +23,10 @@ from threading import Lock, Timer
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raresight.errors import ImageError
-from raresight.images.readers.base import Pixels, Source
+from raresight.images.readers.base import Source
 
 STARTING = 60.0
 """Seconds that a helper may take until it is ready."""
@@ -40,8 +41,8 @@ def seconds_for(pixels: int) -> float:
     return SECONDS + pixels / PIXELS_A_SECOND
 
 
-def read_isolated(source: Source, frame: int, max_pixels: int, seconds: float) -> Pixels:
-    """Decode one DICOM frame in a helper; raises `ImageError`, also when the helper crashes or is late."""
+def read_isolated(source: Source, frame: int, max_pixels: int, seconds: float) -> NDArray[Any]:
+    """Decode a frame's stored values in a helper; raises `ImageError`, also when that crashes or is late."""
     helper = _POOL.take()
     try:
         pixels = helper.ask(source, frame, max_pixels, seconds)
@@ -69,7 +70,7 @@ class _Helper:
         self.works = True
         self.ready = False
 
-    def ask(self, source: Source, frame: int, max_pixels: int, seconds: float) -> Pixels:
+    def ask(self, source: Source, frame: int, max_pixels: int, seconds: float) -> NDArray[Any]:
         request = {"frame": frame, "max_pixels": max_pixels, "bytes": 0, "path": ""}
         content = b""
         if isinstance(source, bytes):
@@ -94,7 +95,7 @@ class _Helper:
             watch.cancel()
         if "reason" in answer:
             raise ImageError(str(answer["reason"]))
-        found: Pixels = np.frombuffer(pixels, answer["dtype"]).reshape(answer["shape"])
+        found: NDArray[Any] = np.frombuffer(pixels, answer["dtype"]).reshape(answer["shape"])
         return found
 
     def _wait(self) -> None:
@@ -190,7 +191,7 @@ def _receive(stream: IO[bytes], size_of: Any) -> tuple[dict[str, Any], bytearray
 
 def _serve() -> None:
     """Answer requests until standard input closes."""
-    from raresight.images.readers.dicom import read_dicom
+    from raresight.images.readers.dicom import decode_dicom
 
     incoming, outgoing = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what GDCM prints must not get among the answers
@@ -206,7 +207,7 @@ def _serve() -> None:
         source = bytes(content) if request["bytes"] else Path(request["path"])
         try:
             pixels = np.ascontiguousarray(
-                read_dicom(source, request["frame"], max_pixels=request["max_pixels"], isolate=False)
+                decode_dicom(source, request["frame"], max_pixels=request["max_pixels"])
             )
         except ImageError as error:
             _send(outgoing, {"reason": str(error)}, b"")
