@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import selectors
 import socket
 import time
@@ -70,6 +71,8 @@ class Connection:
             return False
         self.seconds.append(time.perf_counter() - self.start)
         self.statuses.append(int(head[9:12]))
+        asked = [line for line in head.lower().split(b"\r\n") if line.startswith(b"retry-after:")]
+        self.retry_after = float(asked[0].split(b":")[1]) if asked else 0.0
         self.body = body
         return True
 
@@ -84,24 +87,42 @@ class Connection:
 def saturate(
     port: int, requests: list[bytes], clients: int, seconds: float
 ) -> tuple[list[Connection], float]:
-    """Keep so many clients busy for so long; give them, and the seconds until the last answer."""
+    """Keep so many clients busy for so long; give them, and the seconds until the last answer.
+
+    Who is told 429 waits for as long as the server asks before it comes again.
+    """
     connections = [Connection(port) for _ in range(clients)]
     waiting = selectors.DefaultSelector()
     start = time.perf_counter()
     for number, each in enumerate(connections):
         waiting.register(each.socket, selectors.EVENT_READ, each)
         each.send(requests[number % len(requests)])
-    sent, open_ones = clients, clients
+    sent, open_ones, pausing = clients, clients, []
     while open_ones:
-        for key, _ in waiting.select(timeout=30):
+        now = time.perf_counter()
+        while pausing and (pausing[0][0] <= now or now - start >= seconds):
+            _, number = heapq.heappop(pausing)
+            if now - start < seconds:
+                connections[number].send(requests[sent % len(requests)])
+                sent += 1
+            else:
+                _leave(waiting, connections[number])
+                open_ones -= 1
+        for key, _ in waiting.select(timeout=0.05 if pausing else 30):
             each: Connection = key.data
             if not each.receive():
                 continue
-            if time.perf_counter() - start < seconds:
+            if time.perf_counter() - start >= seconds:
+                _leave(waiting, each)
+                open_ones -= 1
+            elif each.statuses[-1] == 429:
+                heapq.heappush(pausing, (time.perf_counter() + each.retry_after, connections.index(each)))
+            else:
                 each.send(requests[sent % len(requests)])
                 sent += 1
-            else:
-                waiting.unregister(each.socket)
-                each.socket.close()
-                open_ones -= 1
     return connections, time.perf_counter() - start
+
+
+def _leave(waiting: selectors.BaseSelector, one: Connection) -> None:
+    waiting.unregister(one.socket)
+    one.socket.close()
