@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/drift.py [--data ../shared/data] [--quick]
 
 Writes benchmarks/drift.md. First with made-up scores and features, where "like training" is true by construction. Then with
-svm@embedding trained on 800 normal and 200 anomalous images of a set (8 draws of them), and windows of its other half: as
+svm@embedding trained on 800 normal and 200 anomalous images of a set (6 draws of them), and windows of its other half: as
 they are, with more or fewer anomalies, corrupted, of another hospital, of another organ.
 """
 
@@ -255,7 +255,7 @@ def page(texts: list[str]) -> str:
         "# Drift alarms: how often false, and what they find\n\n"
         "`.venv/bin/python benchmarks/drift.py`. Each window is looked at once, when it is full; figures are shares of windows. "
         f'The four alarms together are meant to be false in at most {LEVEL:.0%} of windows. A "prevalence" alarm is right where the '
-        "share of anomalies is another than the 20 % of training; all others are false there.\n\n"
+        "share of anomalies is another than the 20 % of training; all others are false there. On real sets: 6 draws of the training images, and windows of one half, which overlap.\n\n"
         + "\n".join(texts)
     )
 

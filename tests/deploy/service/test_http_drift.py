@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
+
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 from serving import ask, opened_app, post, running
 
 import raresight as rs
 from raresight.deploy.drift import ALARMS, FEWEST
 from raresight.deploy.feedback import FeedbackStore
+from raresight.deploy.files import write_list
+from raresight.deploy.reference import drift_statistics
 
 FEEDBACK = "/v1/feedback"
 
@@ -121,3 +128,24 @@ def test_both_outlive_the_process(bundle, image, tmp_path):
         assert service.get("/v1/drift").json()["images"] == 1
         assert "png" not in service.log
     assert FeedbackStore(state / "feedback.sqlite").summary()["anomalous"] == 1
+
+
+def test_features_reach_the_monitor(copy, images):
+    """As in a bundle whose representation was not learned from its images."""
+    predictor = rs.Predictor(copy)
+    _, features = predictor.scores(np.stack([predictor.prepare(images.read(row)) for row in range(48)]))
+    known = json.loads((copy / "reference.json").read_text())
+    known["drift"] = drift_statistics(features, images.y, np.arange(48))
+    (copy / "reference.json").write_text(json.dumps(known))
+    write_list(copy)
+    with opened_app(copy) as app:
+        for row in range(FEWEST):
+            post(app, png_of(images.read(row % 48)))
+        found = ask(app, "GET", "/v1/drift").json()["features"]
+    assert 0 < found["p"] <= 1 and found["distance"]["mean"] > 0
+
+
+def png_of(pixels: np.ndarray) -> bytes:
+    held = io.BytesIO()
+    Image.fromarray(pixels).save(held, "PNG")
+    return held.getvalue()

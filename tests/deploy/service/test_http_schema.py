@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from serving import opened_app
+from hypothesis import HealthCheck, Phase, given, settings
+from serving import running
 
 schemathesis = pytest.importorskip("schemathesis")
 
@@ -12,19 +12,26 @@ schemathesis = pytest.importorskip("schemathesis")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-SOME = settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+SOME = settings(
+    max_examples=30,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 
 
 @pytest.fixture(scope="module")
 def described(bundle, tmp_path_factory):
-    """The service with all that it keeps, and images of any size in memory at once."""
-    with opened_app(bundle, state=tmp_path_factory.mktemp("state")) as app:
-        yield schemathesis.openapi.from_asgi("/openapi.json", app)
+    """The service with all that it keeps, as a process: its answers come from one event loop."""
+    folder = tmp_path_factory.mktemp("served")
+    with running(bundle, folder, state=folder / "state") as service:
+        yield schemathesis.openapi.from_url(f"{service.address}/openapi.json")
 
 
 def sent(case) -> None:
     """Send what was drawn, and look at the answer."""
-    answer = case.call(headers={"host": "localhost"})
+    answer = case.call()
     assert answer.status_code < 500, (case.method, case.path, answer.text)
     if answer.status_code >= 400:
         assert answer.headers["content-type"][0] == "application/problem+json"
