@@ -131,6 +131,8 @@ def opened(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
+        # Chromium cancels a file chooser that opens before Playwright has begun to watch for them.
+        page.on("filechooser", lambda chooser: None)
         page.goto(at)
         return page
 
