@@ -22,7 +22,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "deploy" / "dicom"))
 
-from ward import dicom_object, new_uid, until
+from ward import PATIENT, dicom_object, new_uid, until
 
 import raresight as rs
 
@@ -32,6 +32,8 @@ QUIET = 1.0
 PLUGINS = "/usr/share/orthanc/plugins"
 REST = httpx.Client(base_url=f"http://127.0.0.1:{HTTP}", timeout=20)
 SET = "phantom:brain?n=48&anomalies=0.4&difficulty=0&seed=0"
+PLAIN = "Plainname"  # without a ^, of which highdicom warns and quotes it
+SECRETS = (PLAIN, "Müller", PATIENT, "2.25.", "MODALITY", "19500102")
 OUTSIDE = {**os.environ, "TCP_NODELAY": "1"}
 
 
@@ -90,7 +92,8 @@ class Exchange:
             if k == 0:
                 pixels = pixels.astype(np.uint16) * 16
             path = folder / f"{k:03d}.dcm"
-            dicom_object(pixels, uid, k + 1).save_as(path, enforce_file_format=True)
+            name = {"PatientName": PLAIN} if count == 2 else {}
+            dicom_object(pixels, uid, k + 1, **name).save_as(path, enforce_file_format=True)
             files.append(path)
         return uid, files
 
@@ -330,6 +333,8 @@ def main(work: Path, bundle: Path) -> None:
         for part in (from_orthanc, from_dcmtk, killed, over_tls, over_dicomweb, stopped):
             attempt(part)
     attempt(without_pacs)
+    log = (work / "node.log").read_text()
+    said["log"] = {"lines": log.count("\n"), "secrets": [one for one in SECRETS if one in log]}
     (work / "said.json").write_text(json.dumps(said, indent=1))
 
 

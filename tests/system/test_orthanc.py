@@ -89,6 +89,10 @@ def test_dicomweb_in_and_out(said: dict):
     assert one["images"] and one["counts"] == {"SR": 1, "OT": 3, "PR": 1}
 
 
+def test_the_log_names_no_one(said: dict):
+    assert said["log"]["lines"] > 20 and said["log"]["secrets"] == []
+
+
 def test_sigterm_ends_a_node_in_order(said: dict):
     one = part(said, "stopped")
     assert one["status"] == 0 and one["seconds"] < 20

@@ -125,7 +125,10 @@ def run(node: Node) -> None:
     """Run a node until SIGTERM or Ctrl-C, then let it end in order."""
     import logging
     import signal
+    import warnings
 
+    # Warnings of libraries quote values of objects, names among them.
+    warnings.simplefilter("ignore")
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: node.stopping.set())

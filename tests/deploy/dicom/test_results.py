@@ -15,7 +15,7 @@ from raresight.deploy.dicom.codes import code
 from raresight.deploy.dicom.findings import BURNED_IN, find_in_study, study_decision
 from raresight.deploy.dicom.maker import maker_of
 from raresight.deploy.dicom.results import write_results
-from raresight.deploy.dicom.source import read_head
+from raresight.deploy.dicom.source import lean, read_head
 
 SPOT = (40, 150, 64, 182)
 """First row and column, and one past the last, of the bright spot."""
@@ -217,6 +217,32 @@ def test_headers_that_are_odd_cost_no_report(answer):
     _, results = answer([one])
     assert report_of(results).StudyInstanceUID == one.StudyInstanceUID
     assert not results[-1].StudyDate and not results[-1].PatientSex
+
+
+def test_a_value_that_cannot_be_read_costs_no_report(tmp_path: Path, seeing, settings):
+    path = tmp_path / "odd.dcm"
+    one = dicom_object(spotted(), new_uid(), PatientWeight="70", NumberOfFrames="1 ")
+    one.save_as(path, enforce_file_format=True)
+    content = path.read_bytes()
+    assert content.count(b"DS\x02\x0070") == 1
+    path.write_bytes(content.replace(b"DS\x02\x0070", b"DS\x02\x00xy"))
+    findings = find_in_study(seeing, [(path, read_head(path))], settings())
+    out = tmp_path / "odd"
+    out.mkdir()
+    write_results(findings, maker_of(seeing), out)
+    report = dcmread(out / "3-report.dcm")
+    assert (report.PatientID, report.StudyInstanceUID) == (PATIENT, one.StudyInstanceUID)
+
+
+def test_a_lean_header_leaves_out_what_cannot_be_read(tmp_path: Path, seeing, settings):
+    path = tmp_path / "odd.dcm"
+    dicom_object(spotted(), new_uid(), NumberOfFrames="17").save_as(path, enforce_file_format=True)
+    content = path.read_bytes()
+    assert content.count(b"IS\x02\x0017") == 1
+    path.write_bytes(content.replace(b"IS\x02\x0017", b"IS\x02\x00xy"))
+    kept = lean(read_head(path))
+    assert "NumberOfFrames" not in kept and "PixelSpacing" not in kept
+    assert (kept.PatientName, kept.Rows) == (NAME, 180)
 
 
 def test_made_again_results_have_the_same_uids(answer):

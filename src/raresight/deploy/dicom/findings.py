@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from raresight.deploy.predictor import Predictor
 from raresight.errors import ImageError
 from raresight.images.placement import place
 from raresight.images.readers import read_image
+
+logger = logging.getLogger(__name__)
 
 LONGEST_SIDE = 1024
 """Pixels of a heatmap picture; the heat itself is far coarser."""
@@ -97,7 +100,10 @@ def find_in_study(
     for row in shown if predictor.has_heat else ():
         if stopping():
             raise InterruptedError
-        found[row] = _shown(predictor, found[row], files[str(found[row].head.SOPInstanceUID)], settings)
+        try:
+            found[row] = _shown(predictor, found[row], files[str(found[row].head.SOPInstanceUID)], settings)
+        except Exception as error:  # an odd header must not cost the study its report
+            logger.warning("a heatmap is left out (%s)", type(error).__name__)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from raresight.deploy.dicom.findings import Finding
 from raresight.deploy.dicom.heatmap import make_heatmap
 from raresight.deploy.dicom.maker import Batch, Maker
 from raresight.deploy.dicom.presentation import make_presentation, presentable
+from raresight.deploy.dicom.source import lean
 from raresight.deploy.dicom.structured_report import make_report
 
 logger = logging.getLogger(__name__)
@@ -48,5 +50,11 @@ def write_results(findings: Sequence[Finding], maker: Maker, folder: Path) -> in
         except Exception as error:  # an odd header must not cost the study its report
             (folder / f"{name}.dcm").unlink(missing_ok=True)
             logger.warning("a result is left out: %s (%s)", name, type(error).__name__)
-    make_report(findings, maker, batch).save_as(folder / "3-report.dcm", enforce_file_format=True)
+    report = folder / "3-report.dcm"
+    try:
+        make_report(findings, maker, batch).save_as(report, enforce_file_format=True)
+    except Exception as error:
+        logger.warning("a report is made from few attributes of its images (%s)", type(error).__name__)
+        plain = [replace(finding, head=lean(finding.head)) for finding in findings]
+        make_report(plain, maker, batch).save_as(report, enforce_file_format=True)
     return written + 1

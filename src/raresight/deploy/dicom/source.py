@@ -15,6 +15,13 @@ COPIED = (
 
 SEXES = ("M", "F", "O")
 
+LEAN = (
+    *COPIED,
+    *("SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
+)
+"""What a report cannot be made without."""
+
 LARGE = "1 MB"
 """Elements from this size on stay in the file."""
 
@@ -48,6 +55,18 @@ def read_head(path: Path) -> Any:
     if "SeriesInstanceUID" not in head:
         head.SeriesInstanceUID = ""
     return head
+
+
+def lean(head: Any) -> Any:
+    """Keep of a header what a report needs: an attribute that cannot be read may be among the others."""
+    from pydicom import Dataset
+
+    kept = Dataset()
+    for name in LEAN:
+        with suppress(Exception):  # as many kinds as there are ways to damage a value
+            if name in head:
+                setattr(kept, name, head.get(name))
+    return kept
 
 
 def patient(head: Any) -> dict[str, Any]:
