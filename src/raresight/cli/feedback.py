@@ -16,7 +16,14 @@ def feedback(
 ) -> None:
     """Evaluate a served detector by the labels that were sent for its answers."""
     from raresight.cli.console import print_json, say
-    from raresight.deploy.feedback_evaluation import evaluate_feedback, read_feedback
+    from raresight.errors import MissingExtraError
+
+    try:
+        from raresight.deploy.feedback_evaluation import evaluate_feedback, read_feedback
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("raresight"):
+            raise
+        raise MissingExtraError(f"figures need {error.name}: pip install 'raresight[evidence]'") from error
 
     found = evaluate_feedback(read_feedback(file))
     if as_json:
