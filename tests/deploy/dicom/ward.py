@@ -159,6 +159,7 @@ def until(true: Callable[[], object], seconds: float = 15.0) -> None:
 def calling(port: int, calling: str = "MODALITY", called: str = "RARESIGHT", syntaxes=None, tls=None):
     """An association with the node."""
     entity = AE(calling)
+    entity.dimse_timeout = 90  # an fsync can take long while other processes write
     entity.add_requested_context(sop_class.Verification)
     for uid in image_classes()[:60]:
         entity.add_requested_context(uid, syntaxes or [ExplicitVRLittleEndian])

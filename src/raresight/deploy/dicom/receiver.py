@@ -72,6 +72,7 @@ class Receiver:
         """
         from pynetdicom import _config, evt
 
+        tls = None if self.settings.tls is None else server_context(self.settings.tls)
         # Objects go to disk as they come in; on the spool's own disk, so that keeping one is a rename. Both
         # settings are the whole process's: one node in a process.
         self._before = _config.STORE_RECV_CHUNKED_DATASET, tempfile.tempdir
@@ -86,13 +87,13 @@ class Receiver:
             (evt.EVT_ABORTED, self._lost),
             (evt.EVT_CONN_CLOSE, self._lost),
         ]
-        tls = None if self.settings.tls is None else server_context(self.settings.tls)
         host, port = self.settings.host, self.settings.port
         try:
             self._server = self._entity.start_server(
                 (host, port), block=False, ssl_context=tls, evt_handlers=handlers
             )
         except (OSError, OverflowError) as error:
+            _config.STORE_RECV_CHUNKED_DATASET, tempfile.tempdir = self._before
             raise OptionError(
                 f"nothing can listen on {host}, port {port} ({error}); choose others with --host and --port"
             ) from None
