@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 
 def main() -> None:
@@ -10,4 +11,7 @@ def main() -> None:
     from raresight.cli.app import app
     from raresight.cli.console import guarded
 
+    if not sys.warnoptions and "--debug" not in sys.argv:
+        # A library's warning may quote a damaged file, and with it a patient.
+        warnings.simplefilter("ignore")
     sys.exit(guarded(app, sys.argv[1:]))
