@@ -31,7 +31,8 @@ sys.path.insert(0, str(HERE / "parts"))
 
 from http_load import Connection, multipart, raw, saturate  # noqa: E402
 
-CLIENTS, SECONDS, ASKED = 32, 12.0, 150
+CLIENTS, SECONDS = 32, 12.0
+BLOCKS, ASKED, WARM, REST = 6, 30, 5, 0.2
 OWN = "raresight serve"
 PEERS = {
     "LitServe": "litserve_onnx.py",
@@ -131,18 +132,25 @@ class Bare:
 
 
 def latencies(port: int, requests: list[bytes], bare: Bare, contents: list[bytes]) -> dict[str, list[float]]:
-    """Ask one at a time, and in turn with each do the same barely: milliseconds of both."""
+    """Ask one at a time, and in turn, a block each, do the same barely: milliseconds of both.
+
+    In blocks with a rest between them, since ONNX Runtime's threads go on spinning for a while after a call.
+    """
     one = Connection(port)
     found: dict[str, list[float]] = {"served": [], "bare": []}
-    for number in range(ASKED + 10):
-        content = contents[number % len(contents)]
-        start = time.perf_counter()
-        bare.one(content)
-        middle = time.perf_counter()
-        one.ask(requests[number % len(requests)])
-        if number >= 10:  # the first ones warm up
-            found["bare"].append(1000 * (middle - start))
-            found["served"].append(1000 * one.seconds[-1])
+    for block in range(BLOCKS):
+        numbers = [(block * ASKED + k) % len(contents) for k in range(ASKED)]
+        time.sleep(REST)
+        for k, number in enumerate(numbers):
+            start = time.perf_counter()
+            bare.one(contents[number])
+            if k >= WARM:
+                found["bare"].append(1000 * (time.perf_counter() - start))
+        time.sleep(REST)
+        for k, number in enumerate(numbers):
+            one.ask(requests[number])
+            if k >= WARM:
+                found["served"].append(1000 * one.seconds[-1])
     assert set(one.statuses) == {200}, one.statuses
     one.socket.close()
     return found

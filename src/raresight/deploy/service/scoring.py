@@ -20,6 +20,9 @@ from raresight.errors import ImageError, MissingExtraError, OptionError
 
 T = TypeVar("T")
 
+SOON = 0.03
+"""Seconds within which most answers are there."""
+
 AHEAD = 2
 """Batches of frames that a request may have in the queue."""
 
@@ -50,19 +53,24 @@ async def while_there(request: Request, service: Service, work: Coroutine[Any, A
         If the client leaves; what was waiting is dropped.
     """
     task = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(request.receive())
+    leaving: asyncio.Future[Any] | None = None
     try:
-        await asyncio.wait(
-            (task, leaving), timeout=service.settings.timeout, return_when=asyncio.FIRST_COMPLETED
-        )
+        # Most answers are there before it is worth while to listen whether somebody still waits for them.
+        await asyncio.wait((task,), timeout=min(SOON, service.settings.timeout))
+        if not task.done():
+            leaving = asyncio.ensure_future(request.receive())
+            await asyncio.wait(
+                (task, leaving), timeout=service.settings.timeout - SOON, return_when=asyncio.FIRST_COMPLETED
+            )
         if task.done():
             return task.result()
-        if leaving.done():
+        if leaving is not None and leaving.done():
             raise Gone
         raise unavailable("the answer took too long; try again later")
     finally:
         task.cancel()
-        leaving.cancel()
+        if leaving is not None:
+            leaving.cancel()
 
 
 async def score_upload(
