@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from raresight import __version__
 from raresight.deploy.service import drift, explain, feedback, health, model, page, predict
@@ -70,7 +71,9 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     answer_problems(app)
     for module in ROUTES:
         app.include_router(module.router)
-    app.add_middleware(Gate, service=service)
+    hot = [route for route in predict.router.routes if isinstance(route, APIRoute)]
+    direct = {("POST", route.path): route for route in hot}
+    app.add_middleware(Gate, service=service, direct=direct)
     describe(app, tokens=service.tokens is not None)
     return app
 

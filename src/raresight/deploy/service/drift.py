@@ -29,6 +29,7 @@ async def drift(request: Request) -> Response:
     service: Service = request.app.state.service
     if service.drift is None:
         raise Problem(409, "the bundle in use has no reference to hold images to; make it anew")
+    await service.engine.call(service.settle)
     status = await service.engine.call(service.drift.status)
     return Response(json.dumps(status), media_type="application/json")
 

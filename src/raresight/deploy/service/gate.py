@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from itertools import count
 from secrets import token_hex
 from typing import Any
 
+from fastapi.routing import APIRoute
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from raresight.deploy.service.logs import log
@@ -48,10 +51,15 @@ class Gate:
     ----------
     app : ASGI application
     service : Service
+    direct : mapping
+        (Method, path) → the route that is called without the application's own ways to it: on the path on
+        which every tenth of a millisecond counts.
     """
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
-        self.app, self.service = app, service
+    def __init__(
+        self, app: ASGIApp, service: Service, direct: Mapping[tuple[str, str], APIRoute] | None = None
+    ) -> None:
+        self.app, self.service, self.direct = app, service, direct or {}
         start = token_hex(4)
         self._ids = (f"{start}-{number}" for number in count(1))
 
@@ -64,7 +72,10 @@ class Gate:
         self.service.under_way += 1
         try:
             refusal = self._refusal(scope)
-            if refusal is None:
+            route = self.direct.get((scope["method"], scope["path"]))
+            if refusal is None and route is not None:
+                await _straight(route, scope, receive, request.send)
+            elif refusal is None:
                 await self.app(scope, receive, request.send)
             else:
                 await refusal.response()(scope, receive, request.send)
@@ -117,6 +128,16 @@ class Gate:
             ms=round(1000 * seconds, 2),
             images=scope.get("images", 0),
         )
+
+
+async def _straight(route: APIRoute, scope: Scope, receive: Receive, send: Send) -> None:
+    """Call a route that takes the request alone."""
+    scope["route"] = route
+    try:
+        response = await route.endpoint(Request(scope, receive))
+    except Problem as problem:
+        response = problem.response()
+    await response(scope, receive, send)
 
 
 class _Passing:

@@ -52,4 +52,5 @@ async def metrics(request: Request) -> Response:
     figures.under_way.set(service.under_way)
     figures.bodies.set(service.room.held)
     # Drift is reckoned when it is asked for, which takes longer than other requests may wait.
+    await asyncio.to_thread(service.settle)
     return Response(await asyncio.to_thread(figures.text), media_type=MEDIA_TYPE)

@@ -90,6 +90,7 @@ def _save(service: Service) -> None:
     if service.drift is None or service.settings.state is None:
         return
     try:
+        service.settle()
         service.drift.save(service.settings.state / WINDOW, service.engine.opened.digest)
     except OSError as error:
         log("drift not kept", logging.ERROR, error=type(error).__name__)

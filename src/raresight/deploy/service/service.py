@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,6 +63,19 @@ class Feedback(Protocol):
         ...
 
 
+NOTED = 64
+"""Batches that are noted before they are counted, where nobody asks for figures."""
+
+
+@contextmanager
+def _costing_nothing() -> Iterator[None]:
+    """Keep what fails about a prediction's figures from costing the prediction."""
+    try:
+        yield
+    except Exception as error:
+        log("not kept", logging.ERROR, error=type(error).__name__)
+
+
 class Room:
     """How many bytes of bodies are held; from the event loop alone."""
 
@@ -113,41 +128,46 @@ class Service:
     feedback: Feedback | None = None
     draining: bool = False
     under_way: int = 0
+    _noted: deque[tuple[int, float, list[tuple[Prediction, str, float]]]] = field(default_factory=deque)
 
     def observe(self, jobs: Sequence[Job], seconds: float) -> None:
-        """Count, watch and keep a scored batch, before its requests are answered; in an engine's thread."""
-        try:
-            self.metrics.batch.observe(len(jobs))
-            self.metrics.inference.observe(seconds)
-            for job in jobs:
-                if isinstance(job.found, Prediction):
-                    self._observe(job, job.found)
-        except Exception as error:  # what is kept about a prediction must not cost the prediction
-            log("not kept", logging.ERROR, error=type(error).__name__)
+        """Remember a scored batch before its requests are answered, and note it; in an engine's thread."""
+        found = []
+        for job in jobs:
+            if not isinstance(job.found, Prediction):
+                continue
+            if self.feedback is not None:
+                with _costing_nothing():
+                    self._keep(self.feedback, job.id, job.opened.digest, job.found)
+            decoding = 0.0 if job.prepared is None else job.prepared.seconds
+            found.append((job.found, job.opened.digest, decoding))
+        self._noted.append((len(jobs), seconds, found))
+        if len(self._noted) >= NOTED:
+            self.settle()
 
-    def _observe(self, job: Job, one: Prediction) -> None:
-        self.metrics.count([one])
-        if job.prepared is not None:
-            self.metrics.decode.observe(job.prepared.seconds)
-        self.keep(job.id, job.opened.digest, one)
+    def settle(self) -> None:
+        """Count and watch what was noted: later than its answers, which need not wait; in any thread."""
+        while True:
+            try:
+                size, seconds, found = self._noted.popleft()
+            except IndexError:
+                return
+            with _costing_nothing():
+                self.metrics.batch.observe(size)
+                self.metrics.inference.observe(seconds)
+                self.metrics.count([one for one, _, _ in found])
+                for one, digest, decoding in found:
+                    self.metrics.decode.observe(decoding)
+                    self._watch(digest, one)
 
-    def keep(self, id: str, digest: str, one: Prediction) -> None:
-        """Watch and remember a prediction, where the service does so; from any thread.
-
-        Parameters
-        ----------
-        id : str
-            By which its label may be sent later.
-        digest : str
-            The bundle that made it.
-        one : Prediction
-        """
-        if one.score is None or one.decision is None or one.threshold is None:
-            return
-        if self.drift is not None and digest == self.engine.opened.digest:
+    def _watch(self, digest: str, one: Prediction) -> None:
+        if self.drift is not None and one.score is not None and digest == self.engine.opened.digest:
             self.drift.add(one.score, one.probability, one.features)
-        if self.feedback is not None:
-            self.feedback.remember(
+
+    @staticmethod
+    def _keep(feedback: Feedback, id: str, digest: str, one: Prediction) -> None:
+        if one.score is not None and one.decision is not None and one.threshold is not None:
+            feedback.remember(
                 id,
                 bundle=digest,
                 score=one.score,
