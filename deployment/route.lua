@@ -3,7 +3,8 @@
 function OnStableStudy(study, tags, metadata)
   for _, series in pairs(ParseJson(RestApiGet('/studies/' .. study .. '/series'))) do
     if series.MainDicomTags.Manufacturer ~= 'raresight' then
-      SendToModality(series.ID, 'raresight')
+      -- As a job of Orthanc's own, which does not hold up the script.
+      RestApiPost('/modalities/raresight/store', '{"Resources": ["' .. series.ID .. '"], "Synchronous": false}')
     end
   end
 end
