@@ -37,6 +37,7 @@ format: install
 	$(BIN)/ruff format .
 
 bench: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r benchmarks/peers/requirements.txt
 	for question in benchmarks/*.py; do $(BIN)/python $$question || exit 1; done
 
 clean:
