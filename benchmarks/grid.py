@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/grid.py [--data ../shared/data] [--part speed|estimate]
 
-Writes benchmarks/grid.md. Speed: logistic, svm, rf, boosting × none, smote, borderline × 5 folds on lite0 embeddings of
+Writes benchmarks/grid.md. Speed: logistic, svm, rf × none, smote × 5 folds on lite0 embeddings of
 aptos2019, all cached before, evidence not weighed: workers against a plain loop over the same tasks in this process.
 Estimate: three grids from nothing (no cache, no run), `compare --estimate` and then the run that it foretold.
 """
@@ -65,9 +65,7 @@ def tasks_of(data: Path):
     from raresight.progress import silent
 
     images = rs.load(data / "aptos2019", normal=["No_DR"])
-    work = plan_work(
-        images, ["logistic", "svm", "rf", "boosting"], ["none", "smote", "borderline"], None, folds=5
-    )
+    work = plan_work(images, ["logistic", "svm", "rf"], ["none", "smote"], None, folds=5)
     prepare_spaces(work.store, work.tasks, silent)
     return work
 
