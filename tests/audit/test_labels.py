@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.svm import SVC
 
 from raresight.audit.labels import find_label_errors
 from raresight.audit.model import Judge
@@ -43,13 +42,14 @@ def test_the_model_is_the_svm_that_compare_trains():
     from sklearn.preprocessing import StandardScaler
 
     from raresight.detect.classical import SVM
+    from raresight.detect.margin import GaussianSVC
 
     X, y = blobs(2)
     judge, score, probability = judged(X, y)
     test = judge.fold == 0
     scaler = StandardScaler().fit(X[~test])
     machine = SVM().fit(scaler.transform(X[~test]), y[~test])
-    assert isinstance(machine.classifier_, SVC)
+    assert isinstance(machine.classifier_, GaussianSVC)
     np.testing.assert_allclose(
         score[test, 1], machine.decision_function(scaler.transform(X[test])), atol=1e-3
     )
