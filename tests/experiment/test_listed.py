@@ -42,3 +42,11 @@ def test_runs_are_listed_with_progress_failures_and_costs(noise_set: Path, tmp_p
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path, capsys):
     assert guarded(app, ["runs", str(tmp_path / "none")]) == 2
     assert "there is no folder" in capsys.readouterr().err
+
+
+def test_what_a_killed_process_had_begun_to_write_is_swept(noise_set: Path, tmp_path: Path):
+    options = {"models": ["logistic"], "balance": ["none"], "folds": 3, "out": tmp_path / "r"}
+    run = rs.compare(rs.load(noise_set), **options)
+    (run.path / "predictions" / ".logistic.parquet-abc123").write_bytes(b"half")
+    rs.compare(rs.load(noise_set), **options)
+    assert not list(run.path.glob("*/.*")) and len(list((run.path / "predictions").iterdir())) == 3

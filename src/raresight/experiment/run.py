@@ -319,7 +319,7 @@ class Run:
 
 
 def open_run(path: Path, settings: dict[str, Any], rejected: Sequence[tuple[str, str]]) -> Run:
-    """Make a run's folder, or open it again if the same command made it.
+    """Make a run's folder, or open it again if the same command made it; with the lock held.
 
     Raises
     ------
@@ -334,6 +334,7 @@ def open_run(path: Path, settings: dict[str, Any], rejected: Sequence[tuple[str,
                 raise RunError(
                     f"{path} was made by another command; choose another folder with --out or remove it"
                 )
+            _sweep(path)
             return Run(path)
         if any(entry.name != "run.lock" and not entry.name.startswith(".") for entry in path.iterdir()):
             raise RunError(f"{path} is not empty and is not a run; choose another folder with --out")
@@ -343,6 +344,12 @@ def open_run(path: Path, settings: dict[str, Any], rejected: Sequence[tuple[str,
             pd.DataFrame(rejected, columns=["file", "reason"]).to_csv(scratch, index=False)
         _write_json(path / "run.json", settings)
     return Run(path)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a process that was killed had begun to write."""
+    for scratch in path.glob("*/.*"):
+        scratch.unlink(missing_ok=True)
 
 
 @contextmanager
